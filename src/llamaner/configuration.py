@@ -1,0 +1,181 @@
+"""One typed configuration: a TOML file, and a flag for each field.
+
+It lies below all rooms and imports none, so that the command line can describe every setting
+without waiting for PyTorch.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llamaner.errors import ConfigurationError
+
+Pooling = Literal["last", "mean", "first"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class BackboneSettings(BaseModel):
+    """How words become vectors; every field but the last two changes the vectors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Annotated[
+        str,
+        Field(description="'default', a folder, a GGUF file, or a hub id such as org/name."),
+    ] = "default"
+    revision: Annotated[str | None, Field(description="Branch, tag or commit of a hub model.")] = (
+        None
+    )
+    layers: Annotated[
+        tuple[int, ...],
+        Field(
+            description="Blocks whose outputs are used: 0 is the embedding, 1 the first block, "
+            "-1 the last. By default five between 30% and 87% of the depth."
+        ),
+    ] = ()
+    pooling: Annotated[Pooling, Field(description="How a word's subwords become one vector.")] = (
+        "last"
+    )
+    repeat: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=4,
+            description="Give the sentence so many times more, and read the last copy: "
+            "a causal model then sees what follows each word.",
+        ),
+    ] = 1
+    window: Annotated[
+        int, Field(ge=8, description="Longer sentences are read in windows of so many subwords.")
+    ] = 512
+    overlap: Annotated[
+        int, Field(ge=0, description="How many subwords neighbouring windows share.")
+    ] = 128
+    precision: Annotated[
+        Precision,
+        Field(
+            description="Arithmetic of the backbone. 'auto' is bfloat16 where the machine computes "
+            "it natively, else float32."
+        ),
+    ] = "auto"
+    device: Annotated[str, Field(description="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.")] = "auto"
+    token_budget: Annotated[
+        int, Field(ge=64, description="Subwords in one batch, padding included.")
+    ] = 2048
+
+
+class HeadSettings(BaseModel):
+    """The size of the BiLSTM-CRF and how hard it is regularised."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lstm_width: Annotated[
+        int, Field(ge=1, description="Hidden units of the BiLSTM in each direction.")
+    ] = 384
+    character_width: Annotated[
+        int, Field(ge=0, description="Filters of the character CNN; 0 leaves characters out.")
+    ] = 64
+    dropout: Annotated[
+        float,
+        Field(ge=0, lt=1, description="Part of the BiLSTM's inputs and outputs set to 0."),
+    ] = 0.5
+    word_dropout: Annotated[
+        float,
+        Field(ge=0, lt=1, description="Part of the words whose backbone vector is set to 0."),
+    ] = 0.05
+
+
+class TrainingConfiguration(BaseModel):
+    """What ``llamaner train`` needs to know; only ``train`` has no default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: Annotated[
+        str | None, Field(description="Corpus to learn from: CoNLL or JSONL file, or dataset.")
+    ] = None
+    dev: Annotated[
+        str | None,
+        Field(description="Corpus to choose the best epoch by; else a tenth of the documents."),
+    ] = None
+    word_column: Annotated[
+        int, Field(description="Column of the words in CoNLL files: 0 is the first.")
+    ] = 0
+    tag_column: Annotated[
+        int, Field(description="Column of the tags in CoNLL files: -1 is the last.")
+    ] = -1
+    output: Annotated[Path, Field(description="Folder for the tagger.")] = Path("tagger")
+    store: Annotated[
+        Path | None, Field(description="Folder of the feature store; else in the user's cache.")
+    ] = None
+    language: Annotated[
+        str, Field(description="Language of raw text, for splitting it into words (a spaCy code).")
+    ] = "en"
+    seed: Annotated[int, Field(ge=0, description="Seed of everything random.")] = 0
+    epochs: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Passes over the corpus at most; by default 8, or enough for 500 steps.",
+        ),
+    ] = None
+    patience: Annotated[
+        int, Field(ge=1, description="Stop after so many epochs without a better dev F1.")
+    ] = 8
+    batch_size: Annotated[int, Field(ge=1, description="Sentences a step.")] = 32
+    learning_rate: Annotated[float, Field(gt=0, description="Highest learning rate.")] = 1e-3
+    warmup: Annotated[
+        float, Field(ge=0, lt=1, description="Part of all steps in which the rate rises.")
+    ] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, description="Of AdamW.")] = 0.01
+    gradient_clip: Annotated[float, Field(gt=0, description="Highest norm of the gradient.")] = 5.0
+    backbone: Annotated[BackboneSettings, Parameter(name="*")] = BackboneSettings()
+    head: Annotated[HeadSettings, Parameter(name="*")] = HeadSettings()
+
+    def explicit(self) -> dict[str, Any]:
+        """Only the fields that were given."""
+        return self.model_dump(exclude_unset=True)
+
+
+def read_configuration(
+    path: Path | None, overrides: Mapping[str, Any] | None = None
+) -> TrainingConfiguration:
+    """The configuration of a TOML file, with ``overrides`` (the flags) on top.
+
+    ``backbone`` and ``head`` are tables of the file. Raises ``ConfigurationError`` naming each
+    field that is unknown or wrong.
+    """
+    values: dict[str, Any] = {} if path is None else _read_toml(path)
+    for name, value in (overrides or {}).items():
+        if isinstance(value, Mapping) and isinstance(values.get(name), dict):
+            values[name] = {**values[name], **value}
+        else:
+            values[name] = value
+    try:
+        return TrainingConfiguration.model_validate(values)
+    except ValidationError as error:
+        place = "the configuration" if path is None else str(path)
+        faults = [_describe(fault) for fault in error.errors(include_url=False)]
+        raise ConfigurationError("\n".join(f"{place}: {fault}" for fault in faults)) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: not readable as TOML ({error})") from None
+
+
+def _describe(fault: Any) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"there is no setting {name!r}; see `llamaner train --help`"
+    return f"{name}: {fault['msg']}, found {fault['input']!r}"

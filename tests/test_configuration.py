@@ -1,0 +1,71 @@
+"""Configurations: TOML and flags, and every mistake named."""
+
+import pytest
+
+from llamaner.configuration import TrainingConfiguration, read_configuration
+from llamaner.errors import ConfigurationError
+
+TOML = """
+train = "train.conll"
+epochs = 3
+
+[backbone]
+pooling = "mean"
+layers = [1, 2]
+
+[head]
+dropout = 0.1
+"""
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text):
+        path = tmp_path / "run.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_flags_come_on_top_of_the_file(toml):
+    overrides = {"epochs": 5, "backbone": {"repeat": 0}}
+    configuration = read_configuration(toml(TOML), overrides)
+    assert configuration.epochs == 5
+    assert configuration.train == "train.conll"
+    assert configuration.backbone.pooling == "mean"
+    assert configuration.backbone.layers == (1, 2)
+    assert configuration.backbone.repeat == 0
+    assert configuration.head.dropout == 0.1
+
+
+def test_explicit_gives_only_what_was_given():
+    configuration = TrainingConfiguration.model_validate({"epochs": 2, "head": {"dropout": 0.2}})
+    assert configuration.explicit() == {"epochs": 2, "head": {"dropout": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", "there is no setting 'epoch'"),
+        ("epochs = 0", "epochs: Input should be greater than or equal to 1, found 0"),
+        ('[backbone]\npooling = "best"', "backbone.pooling: .* found 'best'"),
+        ("[heads]\ndropout = 1", "there is no setting 'heads'"),
+        ("epochs = ", "not readable as TOML"),
+        ('head = "wide"', "head: .* found 'wide'"),
+    ],
+)
+def test_mistakes_are_named(toml, text, message):
+    with pytest.raises(ConfigurationError, match=message):
+        read_configuration(toml(text))
+
+
+def test_all_mistakes_in_one_go(toml):
+    with pytest.raises(ConfigurationError) as caught:
+        read_configuration(toml("epochs = 0\nwarmup = 2\nspeed = 1"))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ConfigurationError, match="no such file"):
+        read_configuration(tmp_path / "run.toml")
