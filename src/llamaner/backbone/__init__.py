@@ -1,0 +1,12 @@
+"""A LLaMA-architecture model as a function *words → vectors*, and the store of what it computed."""
+
+from llamaner.backbone.backbone import Backbone, Vectors
+from llamaner.backbone.store import Features, FeatureStore, StoreReport
+
+__all__ = [
+    "Backbone",
+    "FeatureStore",
+    "Features",
+    "StoreReport",
+    "Vectors",
+]

@@ -1,0 +1,161 @@
+"""The blocks of a LLaMA-architecture model: only those up to the highest layer used are loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llamaner.backbone.quiet import quiet_transformers
+from llamaner.configuration import Precision
+from llamaner.errors import BackboneError, ConfigurationError
+
+DEFAULT_DEPTHS = (0.3, 0.4, 0.6, 0.73, 0.87)
+
+_DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def choose_device(device: str) -> torch.device:
+    """The device that ``device`` names; ``auto`` is the first accelerator, or the CPU.
+
+    Raises ``ConfigurationError`` for a device that this machine lacks.
+    """
+    if device == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator if accelerator is not None else torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"device {device!r} is not usable here ({reason})") from None
+    return chosen
+
+
+def choose_precision(precision: Precision, device: torch.device) -> Precision:
+    """``auto`` resolved: bfloat16 where ``device`` computes it natively, else float32."""
+    if precision != "auto":
+        return precision
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+        return "bfloat16" if native else "float32"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return "float32"
+
+
+def read_config(folder: Path) -> Any:
+    """The Transformers configuration of a model folder.
+
+    Raises ``BackboneError`` for a model that is no decoder of the LLaMA kind.
+    """
+    from transformers import AutoConfig
+
+    try:
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(folder).get_text_config()
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise BackboneError(f"{folder}: config.json cannot be used ({reason})") from error
+    if not hasattr(config, "num_hidden_layers") or getattr(config, "is_encoder_decoder", False):
+        raise BackboneError(f"{folder}: {config.model_type} is not a decoder of the LLaMA kind")
+    return config
+
+
+def choose_layers(layers: tuple[int, ...], depth: int) -> tuple[int, ...]:
+    """``layers`` of a model with ``depth`` blocks, counted from the front, sorted, each once.
+
+    Raises ``ConfigurationError`` for a layer that the model does not have.
+    """
+    if not layers:
+        return tuple(sorted({max(1, round(part * depth)) for part in DEFAULT_DEPTHS}))
+    wrong = [layer for layer in layers if not -depth <= layer <= depth]
+    if wrong:
+        raise ConfigurationError(
+            f"the backbone has layers 0 to {depth} (or -{depth} to -1), not {wrong}"
+        )
+    return tuple(sorted({layer if layer >= 0 else depth + 1 + layer for layer in layers}))
+
+
+class Blocks(nn.Module):
+    """Subword ids → hidden states of the layers used.
+
+    Blocks above the highest of ``layers`` are neither kept nor run, nor is the final norm:
+    a layer's state is what its block adds up to.
+    """
+
+    def __init__(self, model: nn.Module, layers: tuple[int, ...]) -> None:
+        super().__init__()
+        blocks = getattr(model, "layers", None)
+        if not isinstance(blocks, nn.ModuleList):
+            raise BackboneError(f"{type(model).__name__} is not a decoder of the LLaMA kind")
+        model.layers = blocks[: max(1, *layers)]
+        model.norm = nn.Identity()
+        self.model = model.eval().requires_grad_(False)
+        self.layers = layers
+        self._states: dict[int, Tensor] = {}
+        for layer in layers:
+            self._watch(layer)
+
+    @classmethod
+    def load(
+        cls, folder: Path, layers: tuple[int, ...], dtype: torch.dtype, device: torch.device
+    ) -> Blocks:
+        """Read the blocks up to the highest of ``layers`` from a model folder.
+
+        Raises ``BackboneError`` where weights are missing or of another shape.
+        """
+        from transformers import AutoModel
+
+        config = read_config(folder)
+        config.num_hidden_layers = max(1, *layers)
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[: config.num_hidden_layers]
+        try:
+            with quiet_transformers():
+                model, report = AutoModel.from_pretrained(
+                    folder, config=config, dtype=dtype, output_loading_info=True
+                )
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise BackboneError(f"{folder}: the weights cannot be loaded ({reason})") from error
+        if report["missing_keys"]:
+            missing = sorted(report["missing_keys"])
+            raise BackboneError(f"{folder}: {len(missing)} weights are missing, as {missing[0]}")
+        return cls(model.to(device), layers)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """``ids`` (B, S), padded at the right, → states (B, S, L, D) of ``layers`` in order.
+
+        No mask is needed: a causal block's state depends on nothing to its right.
+        """
+        try:
+            self.model(input_ids=ids, use_cache=False)
+            return torch.stack([self._states[layer] for layer in self.layers], dim=2)
+        finally:
+            self._states.clear()
+
+    def _watch(self, layer: int) -> None:
+        blocks: Any = self.model.layers
+        if layer == 0:
+            blocks[0].register_forward_pre_hook(
+                lambda _, args, kwargs: self._keep(0, args[0] if args else kwargs["hidden_states"]),
+                with_kwargs=True,
+            )
+        else:
+            blocks[layer - 1].register_forward_hook(lambda _, __, output: self._keep(layer, output))
+
+    def _keep(self, layer: int, output: Tensor | tuple[Tensor, ...]) -> None:
+        self._states[layer] = output if isinstance(output, Tensor) else output[0]
+
+
+def torch_dtype(precision: Precision) -> torch.dtype:
+    """The torch type of a resolved precision."""
+    return _DTYPES[precision]

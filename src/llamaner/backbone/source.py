@@ -1,0 +1,153 @@
+"""Where a backbone's files are, and the fingerprint of what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from llamaner.backbone.default_model import default_model_file
+from llamaner.errors import BackboneError
+from llamaner.progress import status
+
+DEFAULT = "default"
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+DESCRIPTIONS = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model on this machine: ``path`` is a folder with safetensors, or a GGUF file."""
+
+    path: Path
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether the model is one GGUF file."""
+        return self.path.is_file()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights, configuration and tokenizer files, in hexadecimal digits.
+
+        It does not depend on where the files lie.
+        """
+        if self.is_gguf:
+            return file_sha256(self.path)
+        files = {file.name: file_sha256(file) for file in model_files(self.path)}
+        return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file; the hub's cache already names its weights by it."""
+    blob = path.resolve().name
+    if path.is_symlink() and len(blob) == 64 and set(blob) <= set("0123456789abcdef"):
+        return blob
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of a model folder that change what it computes, sorted by name."""
+    found = {path for pattern in (*WEIGHTS, *DESCRIPTIONS) for path in folder.glob(pattern)}
+    return sorted(found)
+
+
+def find_model(model: str, revision: str | None = None) -> ModelSource:
+    """The model that ``model`` names: ``default``, a GGUF file, a folder, or a hub id.
+
+    Raises ``BackboneError`` saying what to do where there is none.
+    """
+    if model == DEFAULT:
+        return ModelSource(default_model_file())
+    path = Path(model).expanduser()
+    if path.is_file():
+        return ModelSource(_gguf_file(path))
+    if path.is_dir():
+        return _model_in_folder(path)
+    if looks_like_path(model):
+        raise BackboneError(f"{model}: there is no such folder or GGUF file")
+    return ModelSource(_download(model, revision))
+
+
+def looks_like_path(model: str) -> bool:
+    """Whether ``model`` cannot be a hub id, which is ``name`` or ``organisation/name``."""
+    return model.startswith((".", "/", "~")) or model.count("/") > 1 or model.endswith(".gguf")
+
+
+def _gguf_file(path: Path) -> Path:
+    with path.open("rb") as file:
+        if file.read(4) == b"GGUF":
+            return path
+    raise BackboneError(
+        f"{path}: not a GGUF file; give a GGUF file, or a folder with config.json and *.safetensors"
+    )
+
+
+def _model_in_folder(folder: Path) -> ModelSource:
+    ggufs = sorted(folder.glob("*.gguf"))
+    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+        return ModelSource(folder)
+    if len(ggufs) == 1:
+        return ModelSource(_gguf_file(ggufs[0]))
+    if ggufs:
+        names = ", ".join(file.name for file in ggufs)
+        raise BackboneError(f"{folder}: holds several GGUF files, name one of them: {names}")
+    missing = [
+        name
+        for name, there in (
+            ("config.json", (folder / "config.json").is_file()),
+            ("*.safetensors", any(folder.glob("*.safetensors"))),
+        )
+        if not there
+    ]
+    raise BackboneError(f"{folder}: not a model folder, it lacks {' and '.join(missing)}")
+
+
+def _download(model: str, revision: str | None) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    patterns = [*WEIGHTS, *DESCRIPTIONS]
+    try:
+        with status(f"looking for {model} on the Hugging Face hub"):
+            folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+    except errors.GatedRepoError:
+        raise BackboneError(
+            f"{model} is gated: accept its licence at https://huggingface.co/{model}, then run "
+            "`hf auth login`; or give a local folder"
+        ) from None
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError):
+        place = model if revision is None else f"{model} at revision {revision}"
+        raise BackboneError(
+            f"{place} is neither a local folder nor a model of the Hugging Face hub that you may "
+            "see; check the name, run `hf auth login` if it is private, or give a local folder"
+        ) from None
+    except (OSError, errors.HfHubHTTPError) as error:
+        raise BackboneError(
+            f"{model} cannot be fetched from the Hugging Face hub ({_first_line(error)}); "
+            "check the network, or give a local folder or 'default'"
+        ) from None
+    _require(folder, model)
+    return folder
+
+
+def _require(folder: Path, model: str) -> None:
+    if not any(folder.glob("*.safetensors")):
+        raise BackboneError(
+            f"{model} has no safetensors weights; convert it, or give a GGUF file of it"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    lines: Iterable[str] = str(error).splitlines() or [type(error).__name__]
+    return next(iter(lines))
