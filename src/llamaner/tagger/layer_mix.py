@@ -1,0 +1,24 @@
+"""One vector a word out of one vector a layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class LayerMix(nn.Module):
+    """A learned weighted sum of layers, gamma * sum_l softmax(w)_l * h_l.
+
+    The scalar mix of Peters et al. 2018 (arXiv 1802.05365, equation 1). The layers come in
+    normalised to the same scale, as the backbone gives them.
+    """
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(layers))
+        self.gamma = nn.Parameter(torch.ones(()))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """``vectors`` (N, L, D) of any float type → (N, D) in float32."""
+        shares = self.gamma * self.weights.softmax(0)
+        return torch.einsum("l,nld->nd", shares, vectors.to(shares.dtype))

@@ -1,0 +1,94 @@
+"""The network: word vectors and spellings in, tag scores out, a CRF over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from llamaner.configuration import HeadSettings
+from llamaner.tagger.characters import CharacterCnn, WordCharacters
+from llamaner.tagger.crf import LinearChainCRF
+from llamaner.tagger.layer_mix import LayerMix
+
+
+@dataclass(frozen=True, slots=True)
+class WordBatch:
+    """Some sentences as the network reads them: N words, all sentences one after another.
+
+    ``vectors`` (N, L, D) from the backbone, ``characters`` of the words, ``lengths`` (B) in words.
+    """
+
+    vectors: Tensor
+    characters: WordCharacters
+    lengths: Tensor
+
+    def to(self, device: torch.device) -> WordBatch:
+        """The same on another device."""
+        return WordBatch(
+            self.vectors.to(device), self.characters.to(device), self.lengths.to(device)
+        )
+
+    def mask(self) -> Tensor:
+        """(B, T): where the words are when each sentence has its own row."""
+        longest = int(self.lengths.max()) if len(self.lengths) else 0
+        return torch.arange(longest, device=self.lengths.device) < self.lengths[:, None]
+
+
+class BiLstmCrf(nn.Module):
+    """Layer mix and character CNN → BiLSTM → CRF (Lample et al. 2016, Ma & Hovy 2016)."""
+
+    def __init__(
+        self,
+        tags: Sequence[str],
+        *,
+        layers: int,
+        width: int,
+        alphabet_size: int,
+        settings: HeadSettings,
+    ) -> None:
+        super().__init__()
+        self.mix = LayerMix(layers)
+        self.characters = (
+            CharacterCnn(alphabet_size, settings.character_width)
+            if settings.character_width
+            else None
+        )
+        self.word_dropout = settings.word_dropout
+        self.dropout = nn.Dropout(settings.dropout)
+        self.lstm = nn.LSTM(
+            width + settings.character_width,
+            settings.lstm_width,
+            bidirectional=True,
+            batch_first=True,
+        )
+        self.emit = nn.Linear(2 * settings.lstm_width, len(tags))
+        self.crf = LinearChainCRF(tags, constraints="BIOES")
+
+    def emissions(self, batch: WordBatch) -> Tensor:
+        """Tag scores (B, T, K); those at padding mean nothing."""
+        words = self._drop_words(self.mix(batch.vectors))
+        if self.characters is not None:
+            words = torch.cat([words, self.characters(batch.characters)], dim=1)
+        mask = batch.mask()
+        rows = words.new_zeros(*mask.shape, words.shape[1])
+        rows[mask] = self.dropout(words)
+        packed = pack_padded_sequence(
+            rows, batch.lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        scores: Tensor = self.emit(self.dropout(states))
+        return scores
+
+    def loss(self, batch: WordBatch, tags: Tensor) -> Tensor:
+        """Mean over the sentences of -log p(``tags`` | words); ``tags`` (B, T) as the mask."""
+        return -self.crf.log_likelihood(self.emissions(batch), tags, batch.mask()).mean()
+
+    def _drop_words(self, words: Tensor) -> Tensor:
+        if not self.training or not self.word_dropout:
+            return words
+        kept = torch.rand(len(words), 1, device=words.device) >= self.word_dropout
+        return words * kept
