@@ -1,0 +1,111 @@
+"""Checkpoints of a training run: one folder an epoch, complete or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llamaner.configuration import TrainingConfiguration, read_configuration
+from llamaner.errors import CheckpointError
+
+STATE = "state.json"
+CONFIGURATION = "configuration.json"
+
+
+class RunState(BaseModel):
+    """Where a run is after some epochs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: str
+    """Digest of the training and dev sentences with their tags, and of the features' key."""
+    epoch: int = 0
+    """Epochs that are done."""
+    best_f1: float = -1.0
+    best_epoch: int = 0
+    history: list[dict[str, Any]] = []
+    """One row of metrics an epoch."""
+
+
+def save_checkpoint(folder: Path, accelerator: Accelerator, state: RunState) -> None:
+    """Write the run's state after an epoch, then drop the checkpoints before it."""
+    final = folder / f"epoch-{state.epoch:04d}"
+    part = folder / f"{final.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    accelerator.save_state(str(part))
+    (part / STATE).write_text(state.model_dump_json(indent=2) + "\n")
+    _sync_files(part)
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(part, final)
+    for other in folder.glob("epoch-*"):
+        if other != final:
+            shutil.rmtree(other)
+
+
+def last_checkpoint(folder: Path) -> tuple[Path, RunState] | None:
+    """The latest complete checkpoint, or ``None``.
+
+    Raises ``CheckpointError`` for one that cannot be read.
+    """
+    complete = sorted(path for path in folder.glob("epoch-*") if path.suffix != ".part")
+    if not complete:
+        return None
+    path = complete[-1] / STATE
+    try:
+        return path.parent, RunState.model_validate(json.loads(path.read_text()))
+    except (OSError, ValueError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be read ({reason}); start anew") from None
+
+
+def save_configuration(folder: Path, configuration: TrainingConfiguration) -> None:
+    """Keep what a run was started with, for ``resumed_configuration``."""
+    (folder / CONFIGURATION).write_text(configuration.model_dump_json(indent=2) + "\n")
+
+
+def resumed_configuration(
+    config: Path | None, overrides: Mapping[str, Any]
+) -> TrainingConfiguration:
+    """The configuration of the run in the output folder that the arguments name.
+
+    Raises ``CheckpointError`` where there is no run, or it began with other settings.
+    """
+    given = read_configuration(config, overrides)
+    path = given.output / "training" / CONFIGURATION
+    try:
+        saved = TrainingConfiguration.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise CheckpointError(
+            f"{given.output}: there is no run to resume; start it without --resume"
+        ) from None
+    changed = sorted(
+        name for name in given.model_fields_set if getattr(given, name) != getattr(saved, name)
+    )
+    if changed:
+        raise CheckpointError(
+            f"a run is resumed with the settings it began with; changed: {', '.join(changed)}. "
+            "Leave them out, or start anew with --overwrite"
+        )
+    return saved
+
+
+def require_same_data(state: RunState, data: str) -> None:
+    """Raise ``CheckpointError`` where a run would go on with other data."""
+    if state.data != data:
+        raise CheckpointError(
+            "the corpus, or the backbone, is no longer what the run began with; start anew with "
+            "--overwrite"
+        )
+
+
+def _sync_files(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())

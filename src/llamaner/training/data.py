@@ -1,0 +1,80 @@
+"""The documents that a run learns from, and those that it is judged by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+
+from llamaner.configuration import TrainingConfiguration
+from llamaner.corpus import Corpus, Document, Sentence, read_corpus
+from llamaner.errors import ConfigurationError
+from llamaner.progress import console
+
+DEV_SHARE = 0.1
+
+
+def read_documents(
+    configuration: TrainingConfiguration,
+) -> tuple[Sequence[Document], Sequence[Document]]:
+    """Training and dev documents."""
+    if configuration.train is None:
+        raise ConfigurationError("train: name the corpus to learn from, as --train FILE")
+    corpus = _read(configuration, configuration.train)
+    if not corpus.labels:
+        raise ConfigurationError(f"{configuration.train}: has no entities to learn from")
+    if configuration.dev is None:
+        return _hold_out(corpus)
+    dev = _read(configuration, configuration.dev)
+    unknown = set(dev.labels) - set(corpus.labels)
+    if unknown:
+        console.print(
+            f"warning: {configuration.dev} has labels that {configuration.train} lacks, which "
+            f"cannot be found: {', '.join(sorted(unknown))}"
+        )
+    return corpus.documents, dev.documents
+
+
+def _read(configuration: TrainingConfiguration, source: str) -> Corpus:
+    return read_corpus(
+        source,
+        word_column=configuration.word_column,
+        tag_column=configuration.tag_column,
+        language=configuration.language,
+    )
+
+
+def _hold_out(corpus: Corpus) -> tuple[Sequence[Document], Sequence[Document]]:
+    """A tenth of the documents, or of the sentences of a lone document, set aside for dev.
+
+    They are the same for every seed, so that runs can be compared.
+    """
+    documents = list(corpus.documents)
+    if len(documents) == 1:
+        documents = [Document.from_sentences([s], documents[0].id) for s in corpus.sentences]
+    if len(documents) < 2:
+        raise ConfigurationError("one sentence is not enough to train on; give --dev as well")
+    order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(0)).tolist()
+    count = max(1, round(len(documents) * DEV_SHARE))
+    held_out = set(order[:count])
+    console.print(f"no --dev given: {count} of {len(documents)} documents are held out for it")
+    return (
+        [document for i, document in enumerate(documents) if i not in held_out],
+        [document for i, document in enumerate(documents) if i in held_out],
+    )
+
+
+def sentences_of(documents: Sequence[Document]) -> list[Sentence]:
+    """All sentences in order."""
+    return [sentence for document in documents for sentence in document.sentences]
+
+
+def data_digest(backbone_key: str, *parts: Sequence[Sentence]) -> str:
+    """A digest of the sentences' words and entities, and of the features' key."""
+    digest = hashlib.sha256(backbone_key.encode())
+    for part in parts:
+        for sentence in part:
+            digest.update(repr((sentence.text, sentence.spans, sentence.label_spans)).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()

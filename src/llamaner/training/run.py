@@ -1,0 +1,264 @@
+"""A training run: from a configuration to a tagger on disk."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from transformers import get_cosine_schedule_with_warmup
+
+from llamaner import __version__
+from llamaner.backbone import Backbone, Features, FeatureStore
+from llamaner.configuration import TrainingConfiguration
+from llamaner.corpus import Document, Sentence
+from llamaner.errors import ConfigurationError
+from llamaner.evaluation import Evaluation, evaluate, strict_scores
+from llamaner.progress import Bar, console, progress_bar
+from llamaner.tagger import NerTagger
+from llamaner.training.checkpoints import (
+    RunState,
+    last_checkpoint,
+    require_same_data,
+    save_checkpoint,
+    save_configuration,
+)
+from llamaner.training.data import data_digest, read_documents, sentences_of
+from llamaner.training.examples import Examples
+from llamaner.training.metrics import MetricsLog
+
+DEFAULT_EPOCHS = 8
+DEFAULT_STEPS = 500
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished run: the tagger of the best epoch and its evaluation on the dev documents."""
+
+    tagger: NerTagger
+    evaluation: Evaluation
+    best_epoch: int
+    history: list[dict[str, Any]]
+
+
+def train(
+    configuration: TrainingConfiguration, *, resume: bool = False, overwrite: bool = False
+) -> TrainingResult:
+    """Train a tagger, save the best epoch's in ``configuration.output`` and give it back.
+
+    With ``resume`` a run that was stopped goes on after its last whole epoch, to the result that
+    it would have had. Raises ``ConfigurationError`` where the output folder holds a tagger and
+    neither ``resume`` nor ``overwrite`` is set, and ``CheckpointError`` where a run cannot be
+    resumed.
+    """
+    if not resume:
+        _begin(configuration, overwrite=overwrite)
+    documents, dev_documents = read_documents(configuration)
+    backbone = Backbone(configuration.backbone)
+    store = FeatureStore(configuration.store)
+    sentences, dev_sentences = sentences_of(documents), sentences_of(dev_documents)
+    both = store.features(backbone, [*sentences, *dev_sentences])
+    run = _Run(
+        configuration,
+        backbone,
+        dev_documents,
+        sentences,
+        both.part(0, len(sentences)),
+        both.part(len(sentences), len(both)),
+        resume=resume,
+    )
+    return run.to_the_end()
+
+
+class _Run:
+    """The state of a run and one method a step of it."""
+
+    def __init__(
+        self,
+        configuration: TrainingConfiguration,
+        backbone: Backbone,
+        dev_documents: Sequence[Document],
+        sentences: Sequence[Sentence],
+        features: Features,
+        dev_features: Features,
+        *,
+        resume: bool,
+    ) -> None:
+        self.configuration = configuration
+        self.folder = configuration.output / "training"
+        self.dev_documents = dev_documents
+        self.dev_sentences = sentences_of(dev_documents)
+        self.dev_features = dev_features
+        set_seed(configuration.seed)
+        self.tagger = _new_tagger(configuration, backbone, sentences)
+        self.examples = Examples(self.tagger, sentences, features)
+        self.steps = self.examples.steps(configuration.batch_size)
+        self.epochs = configuration.epochs or max(
+            DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / self.steps)
+        )
+        data = data_digest(backbone.key, sentences, self.dev_sentences)
+        self.state = RunState(data=data)
+        self._prepare(backbone)
+        if resume:
+            self._resume(data)
+
+    def to_the_end(self) -> TrainingResult:
+        """Train until the last epoch, or until patience is at its end."""
+        state = self.state
+        log = MetricsLog(self.folder, state.history)
+        total = self.steps * (self.epochs - state.epoch)
+        with progress_bar("training (steps)", total) as bar:
+            while state.epoch < self.epochs and not self._out_of_patience():
+                row = self._epoch(bar)
+                log.epoch(row)
+                _tell(row, self.epochs, best=row["epoch"] == state.best_epoch)
+                save_checkpoint(self.folder, self.accelerator, state)
+        log.close()
+        return self._result()
+
+    def _prepare(self, backbone: Backbone) -> None:
+        configuration = self.configuration
+        self.accelerator = Accelerator(cpu=backbone.device.type == "cpu")
+        network = self.tagger.network.to(self.accelerator.device)
+        optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=configuration.learning_rate,
+            weight_decay=configuration.weight_decay,
+        )
+        steps = self.epochs * self.steps
+        schedule = get_cosine_schedule_with_warmup(
+            optimizer, round(steps * configuration.warmup), steps
+        )
+        self.network, self.optimizer, self.schedule = self.accelerator.prepare(
+            network, optimizer, schedule
+        )
+
+    def _resume(self, data: str) -> None:
+        found = last_checkpoint(self.folder)
+        if found is None:
+            console.print("no epoch was finished yet: the run starts at the beginning")
+            return
+        path, state = found
+        require_same_data(state, data)
+        self.accelerator.load_state(str(path))
+        self.state = state
+        console.print(f"going on after epoch {state.epoch}")
+
+    def _epoch(self, bar: Bar) -> dict[str, Any]:
+        """Train for one epoch and evaluate; the row of metrics."""
+        state, started = self.state, time.monotonic()
+        state.epoch += 1
+        loss = self._train_epoch(bar)
+        trained = time.monotonic()
+        f1 = self._dev_f1()
+        row = {
+            "epoch": state.epoch,
+            "loss": loss,
+            "dev_f1": f1,
+            "learning_rate": self.schedule.get_last_lr()[0],
+            "train_seconds": round(trained - started, 3),
+            "dev_seconds": round(time.monotonic() - trained, 3),
+        }
+        state.history.append(row)
+        if f1 > state.best_f1:
+            state.best_f1, state.best_epoch = f1, state.epoch
+            self._save_tagger()
+        return row
+
+    def _train_epoch(self, bar: Bar) -> float:
+        """The mean loss of an epoch's steps."""
+        self.network.train()
+        size, seed = self.configuration.batch_size, self.configuration.seed
+        batches = self.examples.batches(size, seed, self.state.epoch)
+        total = 0.0
+        for number, indices in enumerate(batches, 1):
+            total += self._step(indices)
+            bar.advance()
+            bar.note(f"loss {total / number:.3f}  best dev F1 {max(0.0, self.state.best_f1):.4f}")
+        return total / len(batches)
+
+    def _step(self, indices: Sequence[int]) -> float:
+        batch, tags = self.examples.load(indices)
+        loss = self.tagger.network.loss(batch, tags)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(
+            self.network.parameters(), self.configuration.gradient_clip
+        )
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        value = loss.item()
+        if not math.isfinite(value):
+            raise ConfigurationError(
+                f"the loss became {value} in epoch {self.state.epoch}; choose a lower learning rate"
+            )
+        return value
+
+    def _dev_f1(self) -> float:
+        tagged = self.tagger.tag_features(self.dev_sentences, self.dev_features)
+        gold = [sentence.tags() for sentence in self.dev_sentences]
+        return strict_scores(gold, [sentence.tags() for sentence in tagged]).overall.f1
+
+    def _out_of_patience(self) -> bool:
+        return self.state.epoch - self.state.best_epoch >= self.configuration.patience
+
+    def _save_tagger(self) -> None:
+        configuration, state = self.configuration, self.state
+        about = {
+            "llamaner": __version__,
+            "train": configuration.train,
+            "dev": configuration.dev,
+            "seed": configuration.seed,
+            "epoch": state.epoch,
+            "dev_f1": state.best_f1,
+        }
+        self.tagger.config = self.tagger.config.model_copy(update={"training": about})
+        self.tagger.save_pretrained(configuration.output)
+
+    def _result(self) -> TrainingResult:
+        tagger = NerTagger.from_pretrained(self.configuration.output)
+        tagged = iter(tagger.tag_features(self.dev_sentences, self.dev_features))
+        predicted = [[next(tagged) for _ in document.sentences] for document in self.dev_documents]
+        evaluation = evaluate(self.dev_documents, predicted)
+        return TrainingResult(tagger, evaluation, self.state.best_epoch, self.state.history)
+
+
+def _begin(configuration: TrainingConfiguration, *, overwrite: bool) -> None:
+    """Make the output folder ready for a new run."""
+    output = configuration.output
+    folder = output / "training"
+    if not overwrite and (folder.exists() or (output / "config.json").exists()):
+        raise ConfigurationError(
+            f"{output}: holds a tagger or a run already; choose another --output, go on with "
+            "--resume, or start anew with --overwrite"
+        )
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        save_configuration(folder, configuration)
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: cannot be made ({error.strerror})") from None
+
+
+def _new_tagger(
+    configuration: TrainingConfiguration, backbone: Backbone, sentences: Sequence[Sentence]
+) -> NerTagger:
+    labels = sorted({entity.label for sentence in sentences for entity in sentence.entities})
+    words = [word for sentence in sentences for word in sentence.words]
+    return NerTagger.create(
+        backbone, labels, words, head=configuration.head, language=configuration.language
+    )
+
+
+def _tell(row: dict[str, Any], epochs: int, *, best: bool) -> None:
+    seconds = row["train_seconds"] + row["dev_seconds"]
+    console.print(
+        f"epoch {row['epoch']:>2}/{epochs}  loss {row['loss']:.4f}  dev F1 {row['dev_f1']:.4f}"
+        f"{' (best)' if best else '       '}  {seconds:.0f} s",
+    )

@@ -1,0 +1,171 @@
+"""Training runs: the same to the bit, resumed after a kill, and refused where it would hurt."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from llamaner.configuration import BackboneSettings, HeadSettings, TrainingConfiguration
+from llamaner.corpus import Corpus, Document, sample_corpus, write_conll
+from llamaner.errors import CheckpointError, ConfigurationError
+from llamaner.tagger import NerTagger
+from llamaner.training import resumed_configuration, train
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    """A small training and dev corpus."""
+    folder = tmp_path_factory.mktemp("corpora")
+    for split, count in (("train", 30), ("dev", 8)):
+        documents = sample_corpus(split).documents[:count]
+        write_conll(Corpus(documents, "BIO"), folder / f"{split}.conll")
+    return folder
+
+
+@pytest.fixture
+def configured(corpora, model_folder, tmp_path):
+    def make(**changes):
+        values = {
+            "train": str(corpora / "train.conll"),
+            "dev": str(corpora / "dev.conll"),
+            "output": tmp_path / "tagger",
+            "store": corpora / "store",
+            "epochs": 4,
+            "batch_size": 8,
+            "learning_rate": 5e-3,
+            "backbone": BackboneSettings(
+                model=str(model_folder), precision="float32", device="cpu", layers=(1, 3)
+            ),
+            "head": HeadSettings(lstm_width=16, character_width=16),
+        }
+        return TrainingConfiguration(**{**values, **changes})
+
+    return make
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(one, other):
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def f1_history(result):
+    return [(row["epoch"], row["loss"], row["dev_f1"]) for row in result.history]
+
+
+def test_a_run_learns_and_leaves_what_it_promises(configured, tmp_path):
+    result = train(configured(epochs=6))
+    losses = [row["loss"] for row in result.history]
+    assert losses[-1] < losses[0] / 2
+    output = tmp_path / "tagger"
+    rows = [json.loads(line) for line in (output / "training/metrics.jsonl").open()]
+    assert rows == result.history
+    assert any((output / "training/tensorboard").glob("events*"))
+    loaded = NerTagger.from_pretrained(output)
+    assert loaded.config.training["dev_f1"] == max(row["dev_f1"] for row in rows)
+    assert result.evaluation.strict.overall.f1 == pytest.approx(loaded.config.training["dev_f1"])
+
+
+def test_a_seed_gives_the_same_run_to_the_bit(configured, tmp_path):
+    runs = [train(configured(output=tmp_path / name, epochs=2)) for name in ("one", "two")]
+    assert f1_history(runs[0]) == f1_history(runs[1])
+    assert_same_weights(tmp_path / "one", tmp_path / "two")
+    other = train(configured(output=tmp_path / "three", epochs=2, seed=1))
+    assert f1_history(other) != f1_history(runs[0])
+
+
+def test_a_killed_run_goes_on_to_the_same_result(configured, tmp_path):
+    whole = train(configured(output=tmp_path / "whole", epochs=12, patience=12))
+    killed = configured(epochs=12, patience=12)
+    (tmp_path / "run.json").write_text(killed.model_dump_json())
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from llamaner import TrainingConfiguration, train; "
+            "train(TrainingConfiguration.model_validate_json(open(sys.argv[1]).read()))",
+            str(tmp_path / "run.json"),
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 200
+    while not list((killed.output / "training").glob("epoch-00??")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    configuration = resumed_configuration(None, {"output": killed.output})
+    assert configuration == killed
+    resumed = train(configuration, resume=True)
+    assert f1_history(resumed) == f1_history(whole)
+    assert_same_weights(killed.output, tmp_path / "whole")
+    lines = (killed.output / "training/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 13))
+
+
+def test_patience_ends_a_run(configured):
+    result = train(configured(epochs=30, patience=1, learning_rate=1e-5))
+    assert len(result.history) < 30
+
+
+def test_without_dev_documents_are_held_out(configured, capsys):
+    train(configured(dev=None, epochs=1))
+    assert "3 of 30 documents are held out" in capsys.readouterr().err
+
+
+def test_labels_that_only_dev_has_are_told(configured, corpora, tmp_path, capsys):
+    path = tmp_path / "dev.conll"
+    path.write_text("Monday B-DATE\n\nParis B-LOC\n")
+    train(configured(dev=str(path), epochs=1))
+    assert "DATE" in capsys.readouterr().err
+
+
+def test_a_tagger_is_not_overwritten_unasked(configured):
+    train(configured(epochs=1))
+    with pytest.raises(ConfigurationError, match="--overwrite"):
+        train(configured(epochs=1))
+    train(configured(epochs=1, seed=5), overwrite=True)
+
+
+def test_resuming_asks_for_the_same_run(configured, corpora, tmp_path):
+    with pytest.raises(CheckpointError, match="no run to resume"):
+        resumed_configuration(None, {"output": tmp_path / "nothing"})
+    configuration = configured(epochs=1)
+    train(configuration)
+    with pytest.raises(CheckpointError, match="changed: epochs"):
+        resumed_configuration(None, {"output": configuration.output, "epochs": 9})
+    changed = configured(epochs=1, dev=str(corpora / "train.conll"))
+    with pytest.raises(CheckpointError, match="no longer what the run began with"):
+        train(changed, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("Monday O\n", "no entities"), ("Paris B-LOC\n", "not enough")]
+)
+def test_corpora_that_cannot_be_learned_from(configured, tmp_path, text, message):
+    path = tmp_path / "train.conll"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        train(configured(train=str(path), dev=None))
+
+
+def test_a_rate_that_is_far_too_high_is_named(configured):
+    with pytest.raises(ConfigurationError, match="lower learning rate"):
+        train(configured(learning_rate=1e30))
+
+
+def test_documents_of_one_sentence_suffice(configured, tmp_path):
+    sentences = list(sample_corpus("dev").sentences)
+    path = tmp_path / "one.conll"
+    write_conll(Corpus((Document.from_sentences(sentences),), "BIO"), path)
+    assert train(configured(train=str(path), dev=None, epochs=1)).history
