@@ -1,0 +1,389 @@
+"""The command line: one thin command a capability.
+
+Exit codes: 0 done, 1 done and something was found amiss (``check``, ``store verify``), 2 bad input
+or usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")
+
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
+
+from llamaner import __version__
+from llamaner.configuration import TrainingConfiguration, read_configuration
+from llamaner.errors import ConfigurationError, LlamanerError
+from llamaner.progress import console
+
+if TYPE_CHECKING:
+    from llamaner.tagger import NerTagger
+
+app = App(
+    name="llamaner",
+    version=__version__,
+    help="Named-entity recognition with a BiLSTM-CRF on LLaMA embeddings.",
+    help_format="markdown",
+)
+store = App(name="store", help="List, verify and clear the stored features.")
+app.command(store)
+
+OutputFormat = Literal["auto", "text", "jsonl", "conll"]
+Files = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
+
+
+@app.command
+def check(
+    files: Annotated[list[str], Parameter(negative="")],
+    /,
+    *,
+    word_column: int = 0,
+    tag_column: int = -1,
+    subwords: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Read corpus files and report sizes, labels, duplicates and suspicious tags.
+
+    Example: `llamaner check train.conll dev.conll`
+
+    Exits with 1 where something looks suspicious, with 2 where a file cannot be read.
+
+    Parameters
+    ----------
+    files
+        CoNLL or JSONL files, dataset folders, or hf:org/name:split.
+    word_column
+        Column of the words in CoNLL files.
+    tag_column
+        Column of the tags in CoNLL files.
+    subwords
+        Measure the longest sentences in subwords of the default backbone.
+    as_json
+        Print JSON.
+
+    """
+    from llamaner.corpus import check_corpus
+    from llamaner.reports import print_corpus_report, print_json
+
+    counter = None
+    if subwords:
+        from llamaner.backbone import Backbone
+
+        counter = Backbone().count_subwords
+    report = check_corpus(
+        files, word_column=word_column, tag_column=tag_column, count_subwords=counter
+    )
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        print_corpus_report(report)
+    amiss = any(file.ill_formed_count or file.crossing_count for file in report.files)
+    return 1 if amiss or report.overlaps or report.case_variants else 0
+
+
+@app.command
+def train(
+    *,
+    config: Path | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    settings: Annotated[TrainingConfiguration, Parameter(name="*")] = TrainingConfiguration(),  # noqa: B008
+) -> int:
+    """Train a tagger on an annotated corpus.
+
+    Example: `llamaner train --train train.conll --dev dev.conll --output my-tagger`
+
+    Features are computed once and stored; training again, with another head or another seed,
+    takes them from the store.
+
+    Parameters
+    ----------
+    config
+        TOML file with the settings below, those of the backbone under [backbone], those of the
+        network under [head]. Flags come on top of it.
+    resume
+        Go on with the run in --output that was stopped, with the settings it began with.
+    overwrite
+        Replace the tagger in --output.
+    as_json
+        Print the scores as JSON.
+
+    """
+    from llamaner.reports import output, print_evaluation, print_json
+    from llamaner.training import resumed_configuration
+    from llamaner.training import train as run
+
+    if resume:
+        configuration = resumed_configuration(config, settings.explicit())
+    else:
+        configuration = read_configuration(config, settings.explicit())
+    try:
+        result = run(configuration, resume=resume, overwrite=overwrite)
+    except KeyboardInterrupt:
+        console.print(f"go on with: llamaner train --resume --output {configuration.output}")
+        raise
+    if as_json:
+        print_json({"best_epoch": result.best_epoch, **result.evaluation.to_dict()})
+        return 0
+    print_evaluation(result.evaluation)
+    output.print(f"the tagger of epoch {result.best_epoch} is in {configuration.output}")
+    return 0
+
+
+@app.command
+def evaluate(
+    model: Path,
+    /,
+    *,
+    data: str,
+    word_column: int = 0,
+    tag_column: int = -1,
+    store: Path | None = None,
+    device: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Score a tagger on annotated data.
+
+    Example: `llamaner evaluate my-tagger --data test.conll`
+
+    Parameters
+    ----------
+    model
+        Folder of the tagger.
+    data
+        CoNLL or JSONL file, dataset folder, or hf:org/name:split.
+    word_column
+        Column of the words in CoNLL files.
+    tag_column
+        Column of the tags in CoNLL files.
+    store
+        Folder of the feature store; else in the user's cache.
+    device
+        Where the backbone runs: cpu, cuda, cuda:1, mps.
+    as_json
+        Print JSON.
+
+    """
+    from llamaner.backbone import FeatureStore
+    from llamaner.corpus import read_corpus
+    from llamaner.evaluation import evaluate_tagger
+    from llamaner.reports import print_evaluation, print_json
+
+    tagger = _load(model, device)
+    corpus = read_corpus(
+        data, word_column=word_column, tag_column=tag_column, language=tagger.config.language
+    )
+    evaluation = evaluate_tagger(tagger, corpus, FeatureStore(store))
+    if as_json:
+        print_json(evaluation.to_dict())
+    else:
+        print_evaluation(evaluation)
+    return 0
+
+
+@app.command
+def tag(
+    text: str | None = None,
+    /,
+    *,
+    model: Path = Path("tagger"),
+    file: Files = None,
+    lines: Annotated[bool, Parameter(negative="")] = False,
+    format: OutputFormat = "auto",
+    min_confidence: float = 0.0,
+    device: str | None = None,
+) -> int:
+    """Find the entities of a text, of files, or of what comes in on standard input.
+
+    Example: `llamaner tag --model my-tagger "Angela Merkel visited Paris."`
+
+    Example: `cat reviews.txt | llamaner tag --model my-tagger --lines > entities.jsonl`
+
+    Parameters
+    ----------
+    text
+        The text; without it and without --file, standard input is read.
+    model
+        Folder of the tagger.
+    file
+        Text files; .conll files keep their words, .jsonl files have a "text" a line.
+    lines
+        Each line of text is a text of its own.
+    format
+        How to print: text with the entities marked, jsonl with offsets, or conll with a word and
+        its tag a line. Unless chosen it is text on a terminal, and jsonl elsewhere.
+    min_confidence
+        Leave out entities whose confidence, from 0 to 1, is below this.
+    device
+        Where the backbone runs: cpu, cuda, cuda:1, mps.
+
+    """
+    from llamaner.documents import read_texts, write_documents
+
+    if text is not None and file:
+        raise ConfigurationError("give a text or --file, not both")
+    if not 0 <= min_confidence <= 1:
+        raise ConfigurationError(f"--min-confidence must be from 0 to 1, not {min_confidence}")
+    tagger = _load(model, device)
+    language = tagger.config.language
+    documents = read_texts(text, file or (), lines=lines, language=language)
+    tagged = tagger.tag_stream(documents, min_confidence=min_confidence)
+    write_documents(tagged, _output_format(format))
+    return 0
+
+
+@app.command
+def info(
+    model: Path | None = None,
+    /,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Describe a tagger, or this installation.
+
+    Example: `llamaner info my-tagger`
+
+    Parameters
+    ----------
+    model
+        Folder of a tagger; without it, versions, device and folders are shown.
+    as_json
+        Print JSON.
+
+    """
+    from llamaner.description import describe_installation, describe_tagger
+    from llamaner.reports import print_json, print_pairs
+
+    description = describe_installation() if model is None else describe_tagger(model)
+    if as_json:
+        print_json(description)
+    else:
+        print_pairs(description.items())
+    return 0
+
+
+@store.command(name="list")
+def store_list(
+    *,
+    store: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Show what is stored, and how much room it takes.
+
+    Example: `llamaner store list`
+
+    Parameters
+    ----------
+    store
+        Folder of the feature store; else in the user's cache.
+    as_json
+        Print JSON.
+
+    """
+    from llamaner.backbone import FeatureStore
+    from llamaner.reports import print_json, print_store
+
+    reports = FeatureStore(store).list()
+    if as_json:
+        print_json([report.to_dict() for report in reports])
+    else:
+        print_store(reports)
+    return 0
+
+
+@store.command(name="verify")
+def store_verify(*, store: Path | None = None) -> int:
+    """Read all stored features; drop what is damaged, to be computed anew when it is used.
+
+    Example: `llamaner store verify`
+
+    Exits with 1 where something was damaged.
+
+    Parameters
+    ----------
+    store
+        Folder of the feature store; else in the user's cache.
+
+    """
+    from llamaner.backbone import FeatureStore
+    from llamaner.reports import output
+
+    damaged = FeatureStore(store).verify()
+    for key, count in damaged.items():
+        output.print(f"{key[:12]}: {count:,} damaged" if count else f"{key[:12]}: whole")
+    return 1 if any(damaged.values()) else 0
+
+
+@store.command(name="clear")
+def store_clear(
+    key: str | None = None,
+    /,
+    *,
+    all: Annotated[bool, Parameter(negative="")] = False,
+    store: Path | None = None,
+) -> int:
+    """Delete stored features.
+
+    Example: `llamaner store clear 4d2a25`
+
+    Parameters
+    ----------
+    key
+        The beginning of a key that `llamaner store list` shows.
+    all
+        Delete everything.
+    store
+        Folder of the feature store; else in the user's cache.
+
+    """
+    from llamaner.backbone import FeatureStore
+    from llamaner.reports import output
+
+    if (key is None) != all:
+        raise ConfigurationError("say which features to delete: a key, or --all")
+    freed = FeatureStore(store).clear(key)
+    output.print(f"{freed / 2**20:,.1f} MiB freed")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code; what the user can mend is told without a traceback."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        sys.exit(code if isinstance(code, int) else 0)
+    except CycloptsError:
+        sys.exit(2)
+    except LlamanerError as error:
+        console.print("error:", style="bold red", end=" ")
+        console.print(str(error), markup=False)
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read the output has enough of it, as `head` has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        console.print("interrupted; what was finished is kept")
+        sys.exit(130)
+
+
+def _load(model: Path, device: str | None) -> NerTagger:
+    from llamaner.tagger import NerTagger
+
+    return NerTagger.from_pretrained(model, **({} if device is None else {"device": device}))
+
+
+def _output_format(chosen: OutputFormat) -> Literal["text", "jsonl", "conll"]:
+    if chosen != "auto":
+        return chosen
+    return "text" if sys.stdout.isatty() else "jsonl"
+
+
+if __name__ == "__main__":
+    main()

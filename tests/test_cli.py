@@ -1,0 +1,220 @@
+"""The commands as people and scripts meet them: output, errors and exit codes."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from llamaner.cli import main
+from llamaner.corpus import Corpus, read_conll, sample_corpus, write_conll
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, model_folder):
+    """A tagger trained by the command, and the folder that it is in."""
+    folder = tmp_path_factory.mktemp("cli")
+    for split in ("train", "dev"):
+        documents = sample_corpus(split).documents[:20]
+        write_conll(Corpus(documents, "BIO"), folder / f"{split}.conll")
+    (folder / "run.toml").write_text(
+        f"""
+        train = "{folder}/train.conll"
+        dev = "{folder}/dev.conll"
+        output = "{folder}/tagger"
+        epochs = 8
+        batch_size = 8
+        learning_rate = 0.005
+        [backbone]
+        model = "{model_folder}"
+        precision = "float32"
+        """
+    )
+    assert run("train", "--config", f"{folder}/run.toml", "--layers", "1", "2") == 0
+    return folder
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """A function that puts bytes on standard input."""
+
+    def put(data):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+
+    return put
+
+
+@pytest.mark.parametrize("command", ["check", "train", "evaluate", "tag", "store", "info"])
+def test_help_shows_an_example(command, capsys):
+    arguments = ("store", "list") if command == "store" else (command,)
+    assert run(*arguments, "--help") == 0
+    assert f"llamaner {command}" in capsys.readouterr().out.split("Example")[1]
+
+
+def test_every_setting_is_a_flag(capsys):
+    run("train", "--help")
+    shown = capsys.readouterr().out
+    for flag in ("--train", "--epochs", "--layers", "--pooling", "--repeat", "--dropout", "--seed"):
+        assert flag in shown
+
+
+def test_train_leaves_a_tagger_that_evaluate_scores(trained, capsys):
+    assert run("evaluate", trained / "tagger", "--data", trained / "dev.conll", "--json") == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["strict"]["overall"]["support"] > 0
+    assert scores["words"] == sum(map(len, read_conll(trained / "dev.conll").sentences))
+    assert run("evaluate", trained / "tagger", "--data", trained / "dev.conll") == 0
+    assert "F1 conlleval" in capsys.readouterr().out
+
+
+def test_tag_an_argument_as_jsonl(trained, capsys):
+    text = "Ana Lučić [bold]flew[/bold] to Paris."
+    assert run("tag", text, "--model", trained / "tagger") == 0
+    (record,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert record["text"] == text
+    for entity in record["entities"]:
+        assert text[entity["start"] : entity["end"]] == entity["text"]
+        assert 0 < entity["confidence"] <= 1
+
+
+def test_tag_marks_text_and_keeps_it(trained, capsys):
+    text = "Ana Lučić [bold]flew[/bold] to Paris [/]."
+    assert run("tag", text, "--model", trained / "tagger", "--format", "text") == 0
+    shown = capsys.readouterr().out
+    assert "[bold]flew" in shown
+    assert "[/]" in shown
+
+
+def test_tag_standard_input_line_by_line(trained, capsys, typed):
+    typed("Ana flew to Paris.\r\n\n北京 is far.\n".encode())
+    assert run("tag", "--model", trained / "tagger", "--lines") == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["text"] for record in records] == ["Ana flew to Paris.", "北京 is far."]
+
+
+def test_tag_files_of_each_kind(trained, capsys, tmp_path):
+    (tmp_path / "a.txt").write_text("Ana flew to Paris.\n\nShe stayed.", "utf-8")
+    (tmp_path / "b.jsonl").write_text('{"id": "x", "text": "Jordan won."}\n')
+    arguments = ["--file", tmp_path / "a.txt", tmp_path / "b.jsonl", trained / "dev.conll"]
+    assert run("tag", "--model", trained / "tagger", *arguments, "--format", "jsonl") == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(records) == 2 + len(read_conll(trained / "dev.conll").documents)
+    assert records[1]["id"] == "x"
+
+
+def test_tag_conll_gives_conll_back(trained, capsys, tmp_path):
+    arguments = ["--file", trained / "dev.conll", "--format", "conll"]
+    assert run("tag", "--model", trained / "tagger", *arguments) == 0
+    (tmp_path / "out.conll").write_text(capsys.readouterr().out, "utf-8")
+    tagged, gold = read_conll(tmp_path / "out.conll"), read_conll(trained / "dev.conll")
+    assert [s.words for s in tagged.sentences] == [s.words for s in gold.sentences]
+    assert tagged.labels
+
+
+def test_check(trained, capsys):
+    assert run("check", trained / "train.conll", trained / "dev.conll") == 0
+    shown = capsys.readouterr().out
+    assert "BIO" in shown
+    assert run("check", trained / "train.conll", trained / "train.conll") == 1
+    assert run("check", trained / "train.conll", "--json") == 0
+
+
+def test_info(trained, capsys):
+    assert run("info") == 0
+    assert "default backbone" in capsys.readouterr().out
+    assert run("info", trained / "tagger", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["labels"] == "LOC MISC ORG PER"
+
+
+def test_store(trained, capsys, tmp_path):
+    assert run("store", "list") == 0
+    assert run("store", "list", "--json") == 0
+    assert run("store", "verify") == 0
+    assert run("store", "list", "--store", tmp_path) == 0
+    assert run("store", "clear") == 2
+    assert "--all" in capsys.readouterr().err
+    assert run("store", "clear", "--all", "--store", tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "--train FILE"),
+        (["train", "--train", "nowhere.conll"], "no such file"),
+        (["train", "--epocs", "3"], "--epochs"),
+        (["train", "--epochs", "many"], "valid integer"),
+        (["train", "--resume"], "no run to resume"),
+        (["train", "--config", "nowhere.toml"], "no such file"),
+        (["tag", "text"], "no such folder"),
+        (["tag", "text", "--model", "."], "not a tagger"),
+        (["evaluate", "nowhere", "--data", "x"], "no such folder"),
+        (["check", "nowhere.conll"], "no such file"),
+        (["info", "nowhere"], "no such folder"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    told = " ".join((captured.out + captured.err).replace("│", " ").split())
+    assert message in told
+    assert "Traceback" not in told
+
+
+def test_a_text_and_files_exclude_each_other(trained, capsys):
+    assert run("tag", "text", "--file", "x.txt", "--model", trained / "tagger") == 2
+    assert run("tag", "text", "--min-confidence", "7", "--model", trained / "tagger") == 2
+
+
+def test_input_that_is_not_utf_8_is_named(trained, capsys, typed):
+    typed(b"caf\xe9 in Paris")
+    assert run("tag", "--model", trained / "tagger") == 2
+    assert "UTF-8" in capsys.readouterr().err
+
+
+def test_a_reader_that_closes_the_pipe_ends_it_quietly(trained):
+    command = [sys.executable, "-m", "llamaner.cli", "tag", "--lines", "--model"]
+    process = subprocess.Popen(
+        [*command, str(trained / "tagger")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    process.stdin.write(b"Ana flew.\n" * 5)
+    process.stdin.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=100) == 0
+    assert b"Traceback" not in errors
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_ends_a_run_that_can_be_resumed(trained, tmp_path):
+    arguments = ["--config", f"{trained}/run.toml", "--output", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llamaner.cli", "train", *arguments, "--epochs", "200"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    while not list((tmp_path / "run" / "training").glob("epoch-00??")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "--resume" in errors
