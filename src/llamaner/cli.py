@@ -6,7 +6,9 @@ or usage, 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ from cyclopts.exceptions import CycloptsError
 from llamaner import __version__
 from llamaner.configuration import TrainingConfiguration, read_configuration
 from llamaner.errors import ConfigurationError, LlamanerError
-from llamaner.progress import console
+from llamaner.terminal import console
 
 if TYPE_CHECKING:
     from llamaner.tagger import NerTagger
@@ -30,6 +32,7 @@ app = App(
     version=__version__,
     help="Named-entity recognition with a BiLSTM-CRF on LLaMA embeddings.",
     help_format="markdown",
+    suppress_keyboard_interrupt=False,
 )
 store = App(name="store", help="List, verify and clear the stored features.")
 app.command(store)
@@ -120,6 +123,8 @@ def train(
     from llamaner.training import resumed_configuration
     from llamaner.training import train as run
 
+    if resume and overwrite:
+        raise ConfigurationError("--resume goes on with a run, --overwrite replaces it: not both")
     if resume:
         configuration = resumed_configuration(config, settings.explicit())
     else:
@@ -127,7 +132,8 @@ def train(
     try:
         result = run(configuration, resume=resume, overwrite=overwrite)
     except KeyboardInterrupt:
-        console.print(f"go on with: llamaner train --resume --output {configuration.output}")
+        folder = shlex.quote(str(configuration.output))
+        console.print(f"go on with: llamaner train --resume --output {folder}")
         raise
     if as_json:
         print_json({"best_epoch": result.best_epoch, **result.evaluation.to_dict()})
@@ -146,6 +152,7 @@ def evaluate(
     word_column: int = 0,
     tag_column: int = -1,
     store: Path | None = None,
+    backbone: str | None = None,
     device: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -165,6 +172,8 @@ def evaluate(
         Column of the tags in CoNLL files.
     store
         Folder of the feature store; else in the user's cache.
+    backbone
+        Where the tagger's backbone lies, if not where it was in training.
     device
         Where the backbone runs: cpu, cuda, cuda:1, mps.
     as_json
@@ -176,7 +185,7 @@ def evaluate(
     from llamaner.evaluation import evaluate_tagger
     from llamaner.reports import print_evaluation, print_json
 
-    tagger = _load(model, device)
+    tagger = _load(model, backbone, device)
     corpus = read_corpus(
         data, word_column=word_column, tag_column=tag_column, language=tagger.config.language
     )
@@ -198,6 +207,7 @@ def tag(
     lines: Annotated[bool, Parameter(negative="")] = False,
     format: OutputFormat = "auto",
     min_confidence: float = 0.0,
+    backbone: str | None = None,
     device: str | None = None,
 ) -> int:
     """Find the entities of a text, of files, or of what comes in on standard input.
@@ -213,14 +223,17 @@ def tag(
     model
         Folder of the tagger.
     file
-        Text files; .conll files keep their words, .jsonl files have a "text" a line.
+        Text files; .conll files keep their words, .jsonl files have a "text" a line. Any other
+        name is plain text.
     lines
-        Each line of text is a text of its own.
+        Each line of text is a text of its own. Results come in parts of some 30,000 words.
     format
         How to print: text with the entities marked, jsonl with offsets, or conll with a word and
         its tag a line. Unless chosen it is text on a terminal, and jsonl elsewhere.
     min_confidence
         Leave out entities whose confidence, from 0 to 1, is below this.
+    backbone
+        Where the tagger's backbone lies, if not where it was in training.
     device
         Where the backbone runs: cpu, cuda, cuda:1, mps.
 
@@ -231,9 +244,8 @@ def tag(
         raise ConfigurationError("give a text or --file, not both")
     if not 0 <= min_confidence <= 1:
         raise ConfigurationError(f"--min-confidence must be from 0 to 1, not {min_confidence}")
-    tagger = _load(model, device)
-    language = tagger.config.language
-    documents = read_texts(text, file or (), lines=lines, language=language)
+    tagger = _load(model, backbone, device)
+    documents = read_texts(text, file or (), lines=lines, language=tagger.config.language)
     tagged = tagger.tag_stream(documents, min_confidence=min_confidence)
     write_documents(tagged, _output_format(format))
     return 0
@@ -355,14 +367,18 @@ def store_clear(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code; what the user can mend is told without a traceback."""
+    # Results are UTF-8 wherever they go, also into a Windows pipe.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     try:
         code = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except CycloptsError:
         sys.exit(2)
     except LlamanerError as error:
         console.print("error:", style="bold red", end=" ")
-        console.print(str(error), markup=False)
+        console.print(str(error))
         sys.exit(2)
     except BrokenPipeError:
         # Whoever read the output has enough of it, as `head` has.
@@ -373,10 +389,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _load(model: Path, device: str | None) -> NerTagger:
+def _load(model: Path, backbone: str | None, device: str | None) -> NerTagger:
     from llamaner.tagger import NerTagger
 
-    return NerTagger.from_pretrained(model, **({} if device is None else {"device": device}))
+    given = {"model": backbone, "device": device}
+    return NerTagger.from_pretrained(
+        model, **{name: value for name, value in given.items() if value is not None}
+    )
 
 
 def _output_format(chosen: OutputFormat) -> Literal["text", "jsonl", "conll"]:

@@ -34,6 +34,7 @@ class BackboneSettings(BaseModel):
     )
     layers: Annotated[
         tuple[int, ...],
+        Parameter(consume_multiple=True, negative=""),
         Field(
             description="Blocks whose outputs are used: 0 is the embedding, 1 the first block, "
             "-1 the last. By default five between 30% and 87% of the depth."
@@ -52,11 +53,19 @@ class BackboneSettings(BaseModel):
         ),
     ] = 1
     window: Annotated[
-        int, Field(ge=8, description="Longer sentences are read in windows of so many subwords.")
-    ] = 512
+        int | None,
+        Field(
+            ge=8,
+            description="Longer sentences are read in windows of so many subwords; by default 512, "
+            "or what the model can read.",
+        ),
+    ] = None
     overlap: Annotated[
-        int, Field(ge=0, description="How many subwords neighbouring windows share.")
-    ] = 128
+        int | None,
+        Field(
+            ge=0, description="How many subwords neighbouring windows share; by default a quarter."
+        ),
+    ] = None
     precision: Annotated[
         Precision,
         Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,12 @@ from llamaner.corpus import (
     write_conll,
     write_jsonl,
 )
-from llamaner.corpus.textfile import decode_text, read_lines
+from llamaner.corpus.textfile import decode_text, missing_file, read_bytes
+from llamaner.errors import ConfigurationError
 from llamaner.reports import print_documents
 
 _CONLL = {".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv"}
-_JSONL = {".jsonl", ".ndjson"}
+_JSONL = {".json", ".jsonl", ".ndjson"}
 
 
 def read_texts(
@@ -28,33 +30,52 @@ def read_texts(
 ) -> Iterator[Document]:
     """The texts of an argument, of files, or else of standard input, as documents to be tagged.
 
-    With ``lines`` each line that is not blank is a document. Raises ``CorpusError`` for files
-    that are missing or not UTF-8; all of them are looked at before the first is given.
+    With ``lines`` each line that is not blank is a document. A missing file is told before any
+    is read. Raises ``CorpusError`` for what cannot be read, and ``ConfigurationError`` for an
+    argument that is not UTF-8.
     """
     for name in files:
-        if not Path(name).is_file():
-            read_lines(name)
+        if not Path(name).exists():
+            raise missing_file(Path(name))
     if text is not None:
-        yield from _documents([text], lines=lines, language=language)
-    elif files:
-        for name in files:
-            yield from _file_documents(name, lines=lines, language=language)
-    else:
-        yield from _standard_input(lines=lines, language=language)
+        return _documents([_checked(text)], lines=lines, language=language)
+    if files:
+        parts = (_file_documents(name, lines=lines, language=language) for name in files)
+        return chain.from_iterable(parts)
+    return _standard_input(lines=lines, language=language)
 
 
 def write_documents(
     documents: Iterable[Document], format: Literal["text", "jsonl", "conll"]
 ) -> None:
     """Print tagged documents on standard output, each as soon as it is there."""
-    for document in documents:
-        if format == "text":
-            print_documents([document])
-        elif format == "jsonl":
+    if format == "text":
+        print_documents(documents)
+        return
+    for number, document in enumerate(documents):
+        if format == "jsonl":
             write_jsonl(Corpus((document,)), sys.stdout)
         else:
-            write_conll(Corpus((document,)), sys.stdout)
+            _write_conll(document, first=number == 0)
         sys.stdout.flush()
+
+
+def _write_conll(document: Document, *, first: bool) -> None:
+    """A lone document needs no line that starts it; where others follow, each has one."""
+    if not first and "docstart" not in document.metadata:
+        sys.stdout.write("-DOCSTART- O\n\n")
+    write_conll(Corpus((document,)), sys.stdout)
+
+
+def _checked(text: str) -> str:
+    """An argument in another encoding reaches Python as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            "the text is not UTF-8; put it in a file, and convert it"
+        ) from None
+    return text
 
 
 def _file_documents(name: str, *, lines: bool, language: str) -> Iterator[Document]:
@@ -64,7 +85,7 @@ def _file_documents(name: str, *, lines: bool, language: str) -> Iterator[Docume
     elif suffix in _JSONL:
         yield from read_jsonl(name, language=language).documents
     else:
-        text = "\n".join(read_lines(name))
+        text = decode_text(read_bytes(name), name)
         yield from _documents([text], lines=lines, language=language, id=name)
 
 
@@ -81,6 +102,6 @@ def _documents(
 ) -> Iterator[Document]:
     for text in texts:
         for part in text.split("\n") if lines else [text]:
-            part = part.removesuffix("\r")
-            if part.strip() or not lines:
-                yield Document(part, segment(part, language), id)
+            kept = part.removesuffix("\r") if lines else part
+            if kept.strip() or not lines:
+                yield Document(kept, segment(kept, language), id)

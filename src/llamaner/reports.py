@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llamaner.backbone import StoreReport
-from llamaner.corpus import CorpusReport, Document, FileReport
-from llamaner.evaluation import Evaluation, Score
+from llamaner.terminal import PlainConsole
 
-output = Console(highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from llamaner.backbone import StoreReport
+    from llamaner.corpus import CorpusReport, Document, FileReport
+    from llamaner.corpus.checking import Example
+    from llamaner.evaluation import Evaluation, Score
+
+output = PlainConsole()
 
 _COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "red")
+_DOUBTFUL = "yellow"
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -43,13 +48,14 @@ def print_corpus_report(report: CorpusReport) -> None:
         _print_file(file)
     for overlap in report.overlaps:
         output.print(
-            f"[yellow]{overlap.sentences:,} sentences of {overlap.second} stand in "
-            f"{overlap.first} too[/], as: {overlap.examples[0][:100]!r}"
+            f"{overlap.sentences:,} sentences of {overlap.second} stand in {overlap.first} too, "
+            f"as: {overlap.examples[0][:100]!r}",
+            style=_DOUBTFUL,
         )
     for variants in report.case_variants:
-        output.print(f"[yellow]labels that differ in case only:[/] {', '.join(variants)}")
+        output.print(f"labels that differ in case only: {', '.join(variants)}", style=_DOUBTFUL)
     if report.rare_labels:
-        output.print(f"[yellow]labels seen once:[/] {', '.join(report.rare_labels)}")
+        output.print(f"labels seen once: {', '.join(report.rare_labels)}", style=_DOUBTFUL)
 
 
 def print_documents(documents: Iterable[Document]) -> None:
@@ -104,34 +110,38 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def _print_file(file: FileReport) -> None:
-    output.print(f"[bold]{file.path}[/]")
+    output.print(file.path, style="bold")
     labels = ", ".join(f"{label} {count:,}" for label, count in sorted(file.labels.items()))
-    rows: list[tuple[str, object]] = [
-        ("scheme", file.scheme or "spans"),
-        ("documents", f"{file.documents:,}"),
-        ("sentences", f"{file.sentences:,}"),
-        ("words", f"{file.words:,}"),
-        ("entities", f"{file.entities:,} ({labels})"),
-        ("repeated sentences", f"{file.duplicates:,}"),
-    ]
-    if file.longest:
-        longest = file.longest[0]
-        size = f"{longest.words:,} words"
-        if longest.subwords is not None:
-            size += f", {longest.subwords:,} subwords"
-        place = "" if longest.line is None else f", line {longest.line:,}"
-        rows.append(("longest sentence", size + place))
-    print_pairs(rows)
+    print_pairs(
+        [
+            ("scheme", file.scheme or "spans"),
+            ("documents", f"{file.documents:,}"),
+            ("sentences", f"{file.sentences:,}"),
+            ("words", f"{file.words:,}"),
+            ("entities", f"{file.entities:,} ({labels})"),
+            ("repeated sentences", f"{file.duplicates:,}"),
+            *(("longest sentence", _length(example)) for example in file.longest),
+        ]
+    )
     if file.conflicts:
-        output.print(f"  [yellow]{file.conflicts:,} sentences are annotated in several ways[/]")
+        output.print(
+            f"  {file.conflicts:,} sentences are annotated in several ways", style=_DOUBTFUL
+        )
     for title, found, count in (
         ("ill-formed tags", file.ill_formed, file.ill_formed_count),
         ("entities across the end of a sentence", file.crossing, file.crossing_count),
     ):
         if count:
-            output.print(f"  [yellow]{count:,} {title}[/]")
+            output.print(f"  {count:,} {title}", style=_DOUBTFUL)
         for suspicion in found:
-            output.print(f"    {file.path}:{suspicion.line}: {suspicion.found}", markup=False)
+            output.print(f"    {file.path}:{suspicion.line}: {suspicion.found}")
+
+
+def _length(example: Example) -> str:
+    size = f"{example.words:,} words"
+    if example.subwords is not None:
+        size += f", {example.subwords:,} subwords"
+    return size if example.line is None else f"{size}, line {example.line:,}"
 
 
 def _score_row(label: str, score: Score, lenient: Score | None) -> tuple[str, ...]:

@@ -178,6 +178,25 @@ def test_auto_precision_is_one_that_the_machine_computes():
     assert choose_precision("float16", torch.device("cpu")) == "float16"
 
 
+def test_a_model_that_reads_to_the_right_is_refused(model_folder, settings_of):
+    blocks = Backbone(settings_of(model_folder)).blocks
+    for block in blocks.model.layers:
+        block.self_attn.is_causal = False
+    blocks.model.config._attn_implementation = "eager"
+    causal_mask = "transformers.models.llama.modeling_llama.create_causal_mask"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(causal_mask, lambda **_: None)
+        with pytest.raises(BackboneError, match="reads to the right"):
+            blocks.require_causal("tiny")
+
+
+def test_windows_fit_what_the_model_can_read(model_folder, settings_of):
+    backbone = Backbone(settings_of(model_folder, window=None, overlap=None, repeat=2))
+    assert (backbone.window, backbone.overlap) == (339, 84)
+    (found,) = vectors(backbone, [Sentence.from_words(["word"] * 2000)])
+    assert np.isfinite(found).all()
+
+
 def test_missing_weights_are_not_drawn_at_random(model_folder, tmp_path, settings_of):
     from safetensors.torch import load_file, save_file
 
@@ -195,7 +214,7 @@ def test_missing_weights_are_not_drawn_at_random(model_folder, tmp_path, setting
         ({"model": "./nowhere"}, "no such folder"),
         ({"model": "a/b/c"}, "no such folder"),
         ({"device": "cuda:99"}, "not usable here"),
-        ({"window": 4096}, "reads 1024 subwords at most"),
+        ({"window": 4096}, "reads 1024 subwords at most.* may have 510, not 4096"),
         ({"window": 16, "overlap": 16}, "must be smaller"),
     ],
 )

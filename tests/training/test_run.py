@@ -67,7 +67,8 @@ def test_a_run_learns_and_leaves_what_it_promises(configured, tmp_path):
     losses = [row["loss"] for row in result.history]
     assert losses[-1] < losses[0] / 2
     output = tmp_path / "tagger"
-    rows = [json.loads(line) for line in (output / "training/metrics.jsonl").open()]
+    lines = (output / "training/metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     assert rows == result.history
     assert any((output / "training/tensorboard").glob("events*"))
     loaded = NerTagger.from_pretrained(output)
@@ -150,7 +151,12 @@ def test_resuming_asks_for_the_same_run(configured, corpora, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("Monday O\n", "no entities"), ("Paris B-LOC\n", "not enough")]
+    ("text", "message"),
+    [
+        ("Monday O\n", "has no entities"),
+        ("Paris B-LOC\n", "not enough"),
+        ("Paris B-LOC\n\nMonday O\n", "has no entities"),
+    ],
 )
 def test_corpora_that_cannot_be_learned_from(configured, tmp_path, text, message):
     path = tmp_path / "train.conll"

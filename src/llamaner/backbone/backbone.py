@@ -33,7 +33,7 @@ from llamaner.backbone.unpacking import unpacked_gguf
 from llamaner.backbone.windows import Window, windows
 from llamaner.configuration import BackboneSettings
 from llamaner.errors import ConfigurationError
-from llamaner.progress import status
+from llamaner.terminal import status
 
 if TYPE_CHECKING:
     from llamaner.corpus import Sentence
@@ -43,6 +43,7 @@ Vectors = npt.NDArray[np.float16]
 ALGORITHM = 1
 """Raise it when the same settings begin to give other vectors: stored features are keyed by it."""
 
+DEFAULT_WINDOW = 512
 _SENTENCES_AT_ONCE = 8192
 
 
@@ -77,7 +78,9 @@ class Backbone:
         self.layers = choose_layers(self.settings.layers, self.depth)
         self.device = choose_device(self.settings.device)
         self.precision = choose_precision(self.settings.precision, self.device)
-        self._check_window(config)
+        self.window, self.overlap = _choose_windows(
+            self.settings, getattr(config, "max_position_embeddings", None)
+        )
 
     @cached_property
     def tokenizer(self) -> BackboneTokenizer:
@@ -101,8 +104,8 @@ class Backbone:
             "pooling": self.settings.pooling,
             "attention": "causal",
             "repeat": self.settings.repeat,
-            "window": self.settings.window,
-            "overlap": self.settings.overlap,
+            "window": self.window,
+            "overlap": self.overlap,
             "precision": self.precision,
         }
 
@@ -147,7 +150,7 @@ class Backbone:
             # Nothing of the text is left after the tokenizer's normalisation: read the separator.
             subwords = Subwords(self.tokenizer.separator, np.zeros((1, 2), dtype=np.int64))
         pooling = align(sentence, subwords, self.settings.pooling)
-        for window in windows(len(subwords), self.settings.window, self.settings.overlap):
+        for window in windows(len(subwords), self.window, self.overlap):
             ids = self._with_repeats(subwords.ids[window.start : window.end])
             read = pooling.within(window.keep_start, window.keep_end)
             yield _Row(index, ids, _moved(read, window, len(ids)))
@@ -166,20 +169,21 @@ class Backbone:
         states: Tensor = self.blocks(ids.to(self.device))
         return states
 
-    def _check_window(self, config: Any) -> None:
-        settings = self.settings
-        if settings.overlap >= settings.window:
-            raise ConfigurationError(
-                f"overlap ({settings.overlap}) must be smaller than window ({settings.window})"
-            )
-        positions = getattr(config, "max_position_embeddings", None)
-        needed = (settings.repeat + 1) * (settings.window + 2)
-        if positions is not None and needed > positions:
-            raise ConfigurationError(
-                f"the backbone reads {positions} subwords at most, and windows of "
-                f"{settings.window} with repeat {settings.repeat} need {needed}: "
-                "choose a smaller window"
-            )
+
+def _choose_windows(settings: BackboneSettings, positions: int | None) -> tuple[int, int]:
+    """Size and overlap of the windows that a model with so many positions can read."""
+    # Each copy of a window stands with a separator, and the first with a prefix.
+    most = None if positions is None else positions // (settings.repeat + 1) - 2
+    window = settings.window or min(DEFAULT_WINDOW, most or DEFAULT_WINDOW)
+    overlap = window // 4 if settings.overlap is None else settings.overlap
+    if most is not None and window > most:
+        raise ConfigurationError(
+            f"the backbone reads {positions} subwords at most: with repeat {settings.repeat} a "
+            f"window may have {most}, not {window}"
+        )
+    if overlap >= window:
+        raise ConfigurationError(f"overlap ({overlap}) must be smaller than window ({window})")
+    return window, overlap
 
 
 def _moved(pooling: WordPooling, window: Window, row_length: int) -> WordPooling:

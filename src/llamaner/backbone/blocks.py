@@ -33,7 +33,7 @@ def choose_device(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"device {device!r} is not usable here ({reason})") from None
     return chosen
 
@@ -61,8 +61,9 @@ def read_config(folder: Path) -> Any:
     try:
         with quiet_transformers():
             config = AutoConfig.from_pretrained(folder).get_text_config()
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:
+        # Transformers raises errors of many kinds for a configuration that it cannot use.
+        reason = str(error).partition("\n")[0]
         raise BackboneError(f"{folder}: config.json cannot be used ({reason})") from error
     if not hasattr(config, "num_hidden_layers") or getattr(config, "is_encoder_decoder", False):
         raise BackboneError(f"{folder}: {config.model_type} is not a decoder of the LLaMA kind")
@@ -123,13 +124,16 @@ class Blocks(nn.Module):
                 model, report = AutoModel.from_pretrained(
                     folder, config=config, dtype=dtype, output_loading_info=True
                 )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:
+            # safetensors has an error of its own for a damaged file, and torch for others.
+            reason = str(error).partition("\n")[0]
             raise BackboneError(f"{folder}: the weights cannot be loaded ({reason})") from error
         if report["missing_keys"]:
             missing = sorted(report["missing_keys"])
             raise BackboneError(f"{folder}: {len(missing)} weights are missing, as {missing[0]}")
-        return cls(model.to(device), layers)
+        blocks = cls(model.to(device), layers)
+        blocks.require_causal(str(folder))
+        return blocks
 
     def forward(self, ids: Tensor) -> Tensor:
         """``ids`` (B, S), padded at the right, → states (B, S, L, D) of ``layers`` in order.
@@ -141,6 +145,17 @@ class Blocks(nn.Module):
             return torch.stack([self._states[layer] for layer in self.layers], dim=2)
         finally:
             self._states.clear()
+
+    @torch.inference_mode()
+    def require_causal(self, name: str) -> None:
+        """Raise ``BackboneError`` where a state depends on what stands to its right.
+
+        Rows are padded at the right without a mask: a bidirectional encoder would read the padding.
+        """
+        ids = torch.tensor([[3, 4, 5], [3, 4, 6]], device=next(self.parameters()).device)
+        one, other = self(ids)[:, :2].float()
+        if not torch.allclose(one, other, rtol=1e-3, atol=1e-3):
+            raise BackboneError(f"{name}: reads to the right; a causal LLaMA decoder is needed")
 
     def _watch(self, layer: int) -> None:
         blocks: Any = self.model.layers

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llamaner.errors import StoreError
+from llamaner.files import replace_file
 
 if TYPE_CHECKING:
     from llamaner.backbone.backbone import Vectors
@@ -53,9 +54,8 @@ class Shelf:
 
     def describe(self, about: Mapping[str, Any]) -> None:
         """Write what the key stands for; ``layers`` and ``width`` must be in it."""
-        part = self.folder / "about.json.part"
-        part.write_text(json.dumps(about, indent=2) + "\n")
-        os.replace(part, self.folder / "about.json")
+        data = json.dumps(about, indent=2) + "\n"
+        replace_file(self.folder / "about.json", data.encode())
 
     def about(self) -> dict[str, Any]:
         """What ``describe`` wrote."""
@@ -89,9 +89,7 @@ class Shelf:
         entries, rows = self._entries(), self.rows()
         intact = np.array([_is_intact(entry, rows) for entry in entries], dtype=bool)
         if not intact.all():
-            part = self.folder / "index.part"
-            part.write_bytes(entries[intact].tobytes())
-            os.replace(part, self._index)
+            replace_file(self._index, entries[intact].tobytes())
         return int((~intact).sum())
 
     def require_room(self, words: int) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from llamaner.backbone.default_model import default_model_file
 from llamaner.errors import BackboneError
-from llamaner.progress import status
+from llamaner.terminal import status
 
 DEFAULT = "default"
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -133,8 +132,9 @@ def _download(model: str, revision: str | None) -> Path:
             "see; check the name, run `hf auth login` if it is private, or give a local folder"
         ) from None
     except (OSError, errors.HfHubHTTPError) as error:
+        reason = str(error).partition("\n")[0]
         raise BackboneError(
-            f"{model} cannot be fetched from the Hugging Face hub ({_first_line(error)}); "
+            f"{model} cannot be fetched from the Hugging Face hub ({reason}); "
             "check the network, or give a local folder or 'default'"
         ) from None
     _require(folder, model)
@@ -146,8 +146,3 @@ def _require(folder: Path, model: str) -> None:
         raise BackboneError(
             f"{model} has no safetensors weights; convert it, or give a GGUF file of it"
         )
-
-
-def _first_line(error: BaseException) -> str:
-    lines: Iterable[str] = str(error).splitlines() or [type(error).__name__]
-    return next(iter(lines))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,12 @@ from llamaner.backbone.backbone import Backbone, Vectors
 from llamaner.backbone.shelf import Shelf, digest_of
 from llamaner.errors import StoreError
 from llamaner.locations import cache_folder
-from llamaner.progress import console, progress_bar
+from llamaner.terminal import console, progress_bar
 
 if TYPE_CHECKING:
     from llamaner.corpus import Sentence
+
+_KEY = re.compile("[0-9a-f]{32}")
 
 
 class Features(Sequence[Vectors]):
@@ -75,7 +78,13 @@ class FeatureStore:
         Waits for another process that is adding to the same features. Raises ``StoreError``
         where the disk has no room, or the folder cannot be written.
         """
-        shelf = Shelf(self.root / backbone.key, (len(backbone.layers), backbone.width))
+        shape = (len(backbone.layers), backbone.width)
+        with self._told_as_store_errors():
+            return self._features(Shelf(self.root / backbone.key, shape), backbone, sentences)
+
+    def _features(
+        self, shelf: Shelf, backbone: Backbone, sentences: Sequence[Sentence]
+    ) -> Features:
         digests = [digest_of(sentence) for sentence in sentences]
         found = shelf.find(digests)
         if len(found) < len(set(digests)):
@@ -90,14 +99,15 @@ class FeatureStore:
 
     def list(self) -> list[StoreReport]:
         """What is stored, the largest first."""
-        reports = [_report(Shelf.open(folder)) for folder in self._folders()]
+        with self._told_as_store_errors():
+            reports = [_report(Shelf.open(folder)) for folder in self._folders()]
         return sorted(reports, key=lambda report: -report.bytes)
 
     def verify(self) -> dict[str, int]:
         """How many entries of each key are damaged; they are dropped, to be computed anew."""
         damaged = {}
         for folder in self._folders():
-            with _locked(folder):
+            with self._told_as_store_errors(), _locked(folder):
                 damaged[folder.name] = Shelf.open(folder).drop_damaged()
         return damaged
 
@@ -107,35 +117,44 @@ class FeatureStore:
         Raises ``StoreError`` where no key begins so, or a process is adding to it.
         """
         folders = [f for f in self._folders() if key is None or f.name.startswith(key)]
-        if key is not None and not folders:
+        if key is not None and (not key or not folders):
             raise StoreError(f"{self.root}: no features with a key that begins with {key!r}")
         freed = 0
         for folder in folders:
             freed += sum(file.stat().st_size for file in folder.iterdir())
-            with _locked(folder):
+            with self._told_as_store_errors(), _locked(folder):
                 shutil.rmtree(folder)
         return freed
 
     def _folders(self) -> Iterator[Path]:
         if self.root.is_dir():
-            yield from sorted(f for f in self.root.iterdir() if (f / "about.json").is_file())
+            yield from sorted(
+                folder
+                for folder in self.root.iterdir()
+                if _KEY.fullmatch(folder.name) and (folder / "about.json").is_file()
+            )
+
+    @contextmanager
+    def _told_as_store_errors(self) -> Iterator[None]:
+        """Tell of folders that cannot be used, and of disks that are full, as ``StoreError``."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreError(f"{error.filename or self.root}: {reason}; see --store") from error
 
     def _adding(self, shelf: Shelf, backbone: Backbone) -> ExitStack:
         """Hold the shelf's lock; wait, and say so, while another process has it."""
-        stack = ExitStack()
-        try:
-            shelf.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(shelf.folder / "lock")
+        shelf.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(shelf.folder / "lock")
+        with ExitStack() as stack:
             try:
                 stack.enter_context(lock.acquire(timeout=0))
             except Timeout:
                 console.print(f"another process is adding to {shelf.folder}; waiting for it")
                 stack.enter_context(lock.acquire())
             shelf.describe({"model": backbone.settings.model, **backbone.dependencies})
-        except OSError as error:
-            stack.close()
-            raise StoreError(f"{shelf.folder}: cannot be written ({error.strerror})") from error
-        return stack
+            return stack.pop_all()
 
     def _compute(self, shelf: Shelf, backbone: Backbone, sentences: Sequence[Sentence]) -> None:
         words = sum(len(sentence) for sentence in sentences)

@@ -50,8 +50,9 @@ class BackboneTokenizer:
         try:
             with quiet_transformers():
                 tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:
+            # The tokenizers library raises plain exceptions for a damaged file.
+            reason = str(error).partition("\n")[0]
             raise BackboneError(f"{folder}: the tokenizer cannot be loaded ({reason})") from error
         if not tokenizer.is_fast:
             raise BackboneError(
@@ -102,7 +103,7 @@ class BackboneTokenizer:
     def _piece_fault(self, text: str, subwords: Subwords) -> str | None:
         for id_, (start, end) in zip(subwords.ids, subwords.offsets, strict=True):
             piece, claimed = self.decode([id_]).strip(), text[start:end].strip()
-            if "\ufffd" not in piece and piece != claimed:
+            if piece and "\ufffd" not in piece and piece != claimed:
                 return f"the subword {piece!r} claims to be {claimed!r} of {text!r}"
         return None
 

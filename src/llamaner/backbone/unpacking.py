@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -18,34 +17,48 @@ from filelock import FileLock
 
 from llamaner.backbone.quiet import quiet_transformers
 from llamaner.errors import BackboneError
+from llamaner.files import sync_files
 from llamaner.locations import cache_folder
-from llamaner.progress import status
+from llamaner.terminal import status
 
 
 def unpacked_gguf(file: Path, fingerprint: str) -> Path:
     """The folder that holds ``file`` as float16 safetensors with its configuration and tokenizer.
 
     De-quantised weights lose at most 2^-11 of their value in float16, far below the
-    quantisation's own error. Raises ``BackboneError`` for a file that Transformers cannot read.
+    quantisation's own error. Raises ``BackboneError`` for a file that Transformers cannot read,
+    and where the cache folder cannot be written.
     """
-    parent = cache_folder() / "unpacked"
-    folder = parent / fingerprint[:32]
+    folder = cache_folder() / "unpacked" / fingerprint[:32]
     if folder.is_dir():
         return folder
-    parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(parent / f"{folder.name}.lock"):
-        if not folder.is_dir():
-            with status(f"unpacking {file.name} (once)"):
-                _unpack(file, folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.is_dir():
+                with status(f"unpacking {file.name} (once)"):
+                    _unpack(file, folder)
+    except OSError as error:
+        raise BackboneError(
+            f"{folder.parent}: cannot be written ({error.strerror or error}); choose another cache "
+            "folder by LLAMANER_CACHE"
+        ) from error
     return folder
 
 
 def _unpack(file: Path, folder: Path) -> None:
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.part-"))
+    """Make ``folder``, whole or not at all; call it with the lock held."""
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
     try:
         _convert(file, part)
+        sync_files(part)
         os.replace(part, folder)
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
+    except (OSError, BackboneError):
+        raise
+    except Exception as error:
+        # The loaders raise whatever they stumble over in a file that is damaged or of another kind.
         raise BackboneError(f"{file}: cannot be unpacked as a LLaMA model ({error})") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -53,22 +66,21 @@ def _unpack(file: Path, folder: Path) -> None:
 
 def _convert(file: Path, folder: Path) -> None:
     import torch
+    from safetensors.torch import save_file
     from transformers import AutoModel, AutoTokenizer
 
     # The loader's own bar takes no notice of Transformers' settings.
     with quiet_transformers(), redirect_stderr(io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         model = AutoModel.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.float32, device_map="cpu"
+            file.parent, gguf_file=file.name, dtype=torch.float16, device_map="cpu"
         )
         tokenizer.save_pretrained(folder)
-        model.config.dtype = torch.float16
-        state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
-    from safetensors.torch import save_file
-
+    state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise BackboneError(f"{file}: holds weights that float16 cannot hold")
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    model.config.dtype = torch.float16
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.config.save_pretrained(folder)

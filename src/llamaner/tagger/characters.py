@@ -73,11 +73,14 @@ class CharacterCnn(nn.Module):
     def __init__(self, alphabet_size: int, width: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(alphabet_size, EMBEDDING_WIDTH)
-        self.filters = nn.Conv1d(EMBEDDING_WIDTH, width, REACH, padding=REACH // 2)
+        self.filters = nn.Conv1d(EMBEDDING_WIDTH, width, REACH)
 
     def forward(self, characters: WordCharacters) -> Tensor:
         """One row (N, width) for each word of the batch."""
-        row = self.embedding(characters.ids).T
+        # The first and the last word of the row see boundaries beside them as all others do.
+        ids = nn.functional.pad(characters.ids, (REACH // 2, REACH // 2), value=BOUNDARY)
+        row = self.embedding(ids).T
         answers = self.filters(row[None])[0].T.contiguous()
         strongest = torch.segment_reduce(answers, "max", lengths=characters.lengths)
-        return strongest[characters.words]
+        # Not by indexing: its gradient adds up in an order that threads decide.
+        return strongest.index_select(0, characters.words)

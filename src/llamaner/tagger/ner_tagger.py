@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from llamaner.backbone import Backbone, Vectors
+from llamaner.backbone.batches import token_budget_batches
 from llamaner.configuration import BackboneSettings, HeadSettings
 from llamaner.corpus import Document, Entity, LabelSpan, Sentence, decode, segment
 from llamaner.errors import TaggerError
@@ -64,7 +65,7 @@ class NerTagger:
             language=language,
             layers=backbone.layers,
             width=backbone.width,
-            backbone=backbone.settings,
+            backbone=_pinned(backbone),
             backbone_fingerprint=backbone.fingerprint,
             head=head or HeadSettings(),
         )
@@ -79,13 +80,15 @@ class NerTagger:
         ``TaggerError`` where files are missing or do not fit each other.
         """
         config, weights = read_tagger(Path(folder))
+        if wrong := backbone_settings.keys() - {"device", "precision", "token_budget", "model"}:
+            raise TaggerError(f"{', '.join(sorted(wrong))}: fixed when the tagger was trained")
         settings = BackboneSettings.model_validate(
             {**config.backbone.model_dump(), **backbone_settings}
         )
-        tagger = cls(config.model_copy(update={"backbone": settings}))
         try:
+            tagger = cls(config.model_copy(update={"backbone": settings}))
             tagger.network.load_state_dict(weights)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise TaggerError(f"{folder}: the weights do not fit config.json ({error})") from None
         tagger.network.eval()
         return tagger
@@ -177,8 +180,11 @@ class NerTagger:
     ) -> list[Sentence]:
         """``tag_sentences`` from vectors that are there already, one (T, L, D) a sentence."""
         tagged = list(sentences)
-        order = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
-        for indices in _groups((i, len(sentences[i])) for i in order if len(sentences[i])):
+        lengths = [len(sentence) for sentence in sentences]
+        for group in token_budget_batches(lengths, _WORDS_AT_ONCE):
+            indices = [index for index in group if lengths[index]]
+            if not indices:
+                continue
             part = self._decode([sentences[i] for i in indices], [features[i] for i in indices])
             for index, sentence in zip(indices, part, strict=True):
                 tagged[index] = sentence
@@ -199,14 +205,14 @@ class NerTagger:
         """Indices and vectors of sentences, in groups of similar length."""
         indices: list[int] = []
         vectors: list[Vectors] = []
-        words = 0
+        longest = 0
         for index, part in self.backbone.embed(sentences):
+            longest = max(longest, len(part))
+            if indices and longest * (len(indices) + 1) > _WORDS_AT_ONCE:
+                yield indices, vectors
+                indices, vectors, longest = [], [], len(part)
             indices.append(index)
             vectors.append(part)
-            words += len(part)
-            if words >= _WORDS_AT_ONCE:
-                yield indices, vectors
-                indices, vectors, words = [], [], 0
         if indices:
             yield indices, vectors
 
@@ -235,6 +241,20 @@ class NerTagger:
         return [decode([names[tag] for tag in path if tag >= 0], "BIOES") for path in paths]
 
 
+def _pinned(backbone: Backbone) -> BackboneSettings:
+    """The settings with what was chosen for this model, and with a path that holds anywhere."""
+    settings = backbone.settings
+    local = Path(settings.model).expanduser()
+    return settings.model_copy(
+        update={
+            "model": str(local.resolve()) if local.exists() else settings.model,
+            "layers": backbone.layers,
+            "window": backbone.window,
+            "overlap": backbone.overlap,
+        }
+    )
+
+
 def _confident(document: Document, minimum: float) -> Document:
     """The document without the entities of less confidence than ``minimum``."""
     if not minimum:
@@ -244,17 +264,3 @@ def _confident(document: Document, minimum: float) -> Document:
         for s in document.sentences
     )
     return replace(document, sentences=tuple(sentences))
-
-
-def _groups(lengths: Iterator[tuple[int, int]]) -> Iterator[list[int]]:
-    """Indices in groups of at most so many words, padding left out of account."""
-    group: list[int] = []
-    words = 0
-    for index, length in lengths:
-        group.append(index)
-        words += length
-        if words >= _WORDS_AT_ONCE:
-            yield group
-            group, words = [], 0
-    if group:
-        yield group

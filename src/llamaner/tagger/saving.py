@@ -5,19 +5,19 @@ The backbone is not in it: its name, settings and fingerprint are.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import safetensors.torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
 from torch import Tensor
 
 from llamaner.configuration import BackboneSettings, HeadSettings
 from llamaner.errors import TaggerError
+from llamaner.files import replace_file
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -36,6 +36,8 @@ class TaggerConfig(BaseModel):
     width: int
     head: HeadSettings
     alphabet: tuple[str, ...]
+    weights: str = ""
+    """SHA-256 of model.safetensors, in hexadecimal digits."""
     training: dict[str, Any] = {}
     """What is known of the run: data, seed, epochs, dev scores."""
 
@@ -48,10 +50,14 @@ def write_tagger(folder: Path, config: TaggerConfig, weights: Mapping[str, Tenso
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        _replace(folder / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
-        _replace(folder / CONFIG, (config.model_dump_json(indent=2) + "\n").encode())
+        data = safetensors.torch.save(tensors, metadata={"format": "pt"})
+        config = config.model_copy(update={"weights": hashlib.sha256(data).hexdigest()})
+        replace_file(folder / WEIGHTS, data)
+        replace_file(folder / CONFIG, (config.model_dump_json(indent=2) + "\n").encode())
     except OSError as error:
-        raise TaggerError(f"{folder}: the tagger cannot be saved ({error.strerror})") from error
+        raise TaggerError(
+            f"{folder}: the tagger cannot be saved ({error.strerror or error})"
+        ) from error
 
 
 def read_tagger(folder: Path) -> tuple[TaggerConfig, dict[str, Tensor]]:
@@ -66,20 +72,13 @@ def read_tagger(folder: Path) -> tuple[TaggerConfig, dict[str, Tensor]]:
             raise TaggerError(f"{folder}: not a tagger, it lacks {name}")
     try:
         config = TaggerConfig.model_validate(json.loads((folder / CONFIG).read_text("utf-8")))
-    except (ValueError, ValidationError) as error:
+    except (OSError, ValueError, ValidationError) as error:
         reason = "; ".join(str(error).splitlines()[:3])
         raise TaggerError(f"{folder / CONFIG}: not a tagger's description ({reason})") from None
-    try:
-        weights = safetensors.torch.load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise TaggerError(f"{folder / WEIGHTS}: damaged ({error}); copy it again") from None
-    return config, weights
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    data = (folder / WEIGHTS).read_bytes()
+    if hashlib.sha256(data).hexdigest() != config.weights:
+        raise TaggerError(
+            f"{folder / WEIGHTS}: damaged, or not the weights that {CONFIG} belongs to; copy both "
+            "again, or go on with the run that was writing them: llamaner train --resume"
+        )
+    return config, safetensors.torch.load(data)

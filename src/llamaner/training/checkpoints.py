@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llamaner.configuration import TrainingConfiguration, read_configuration
 from llamaner.errors import CheckpointError
+from llamaner.files import replace_file, sync_files
 
 STATE = "state.json"
 CONFIGURATION = "configuration.json"
@@ -41,7 +42,7 @@ def save_checkpoint(folder: Path, accelerator: Accelerator, state: RunState) -> 
     shutil.rmtree(part, ignore_errors=True)
     accelerator.save_state(str(part))
     (part / STATE).write_text(state.model_dump_json(indent=2) + "\n")
-    _sync_files(part)
+    sync_files(part)
     shutil.rmtree(final, ignore_errors=True)
     os.replace(part, final)
     for other in folder.glob("epoch-*"):
@@ -61,13 +62,19 @@ def last_checkpoint(folder: Path) -> tuple[Path, RunState] | None:
     try:
         return path.parent, RunState.model_validate(json.loads(path.read_text()))
     except (OSError, ValueError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path}: cannot be read ({reason}); start anew") from None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` was made by a run."""
+    return (folder / CONFIGURATION).is_file()
 
 
 def save_configuration(folder: Path, configuration: TrainingConfiguration) -> None:
     """Keep what a run was started with, for ``resumed_configuration``."""
-    (folder / CONFIGURATION).write_text(configuration.model_dump_json(indent=2) + "\n")
+    data = configuration.model_dump_json(indent=2) + "\n"
+    replace_file(folder / CONFIGURATION, data.encode())
 
 
 def resumed_configuration(
@@ -79,21 +86,33 @@ def resumed_configuration(
     """
     given = read_configuration(config, overrides)
     path = given.output / "training" / CONFIGURATION
-    try:
-        saved = TrainingConfiguration.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+    if not path.is_file():
         raise CheckpointError(
             f"{given.output}: there is no run to resume; start it without --resume"
-        ) from None
-    changed = sorted(
-        name for name in given.model_fields_set if getattr(given, name) != getattr(saved, name)
-    )
-    if changed:
+        )
+    try:
+        saved = TrainingConfiguration.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path}: cannot be read ({reason}); start anew") from None
+    if changed := _changed(given, saved):
         raise CheckpointError(
             f"a run is resumed with the settings it began with; changed: {', '.join(changed)}. "
             "Leave them out, or start anew with --overwrite"
         )
-    return saved
+    return saved.model_copy(update={"output": given.output})
+
+
+def _changed(given: BaseModel, saved: BaseModel) -> list[str]:
+    """Settings that were given and are others than before; the output folder may have moved."""
+    changed = []
+    for name in sorted(given.model_fields_set - {"output"}):
+        now, then = getattr(given, name), getattr(saved, name)
+        if isinstance(now, BaseModel):
+            changed += _changed(now, then)
+        elif now != then:
+            changed.append(name)
+    return changed
 
 
 def require_same_data(state: RunState, data: str) -> None:
@@ -103,9 +122,3 @@ def require_same_data(state: RunState, data: str) -> None:
             "the corpus, or the backbone, is no longer what the run began with; start anew with "
             "--overwrite"
         )
-
-
-def _sync_files(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())

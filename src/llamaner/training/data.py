@@ -10,7 +10,7 @@ import torch
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Corpus, Document, Sentence, read_corpus
 from llamaner.errors import ConfigurationError
-from llamaner.progress import console
+from llamaner.terminal import console
 
 DEV_SHARE = 0.1
 
@@ -22,18 +22,31 @@ def read_documents(
     if configuration.train is None:
         raise ConfigurationError("train: name the corpus to learn from, as --train FILE")
     corpus = _read(configuration, configuration.train)
-    if not corpus.labels:
-        raise ConfigurationError(f"{configuration.train}: has no entities to learn from")
+    _require_entities(corpus.documents, configuration.train)
     if configuration.dev is None:
-        return _hold_out(corpus)
-    dev = _read(configuration, configuration.dev)
-    unknown = set(dev.labels) - set(corpus.labels)
-    if unknown:
+        train, dev = _hold_out(corpus)
+    else:
+        train, dev = corpus.documents, _read(configuration, configuration.dev).documents
+    _require_entities(train, f"{configuration.train} without the part held out for dev")
+    _require_entities(dev, configuration.dev or f"the part of {configuration.train} held out")
+    if missing := _labels(dev) - _labels(train):
         console.print(
-            f"warning: {configuration.dev} has labels that {configuration.train} lacks, which "
-            f"cannot be found: {', '.join(sorted(unknown))}"
+            f"warning: labels of the dev data that the training data lack, and that cannot be "
+            f"found: {', '.join(sorted(missing))}"
         )
-    return corpus.documents, dev.documents
+    return train, dev
+
+
+def _require_entities(documents: Sequence[Document], source: str) -> None:
+    if not _labels(documents):
+        raise ConfigurationError(
+            f"{source}: has no entities; is the tag in the last column (else see --tag-column), "
+            "and are the sentences annotated?"
+        )
+
+
+def _labels(documents: Sequence[Document]) -> set[str]:
+    return {entity.label for s in sentences_of(documents) for entity in s.entities}
 
 
 def _read(configuration: TrainingConfiguration, source: str) -> Corpus:

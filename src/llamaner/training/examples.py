@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -56,4 +57,4 @@ class Examples:
 
     def steps(self, size: int) -> int:
         """How many batches an epoch has."""
-        return len(self.batches(size, 0, 0))
+        return math.ceil(len(self) / size)

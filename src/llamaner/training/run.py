@@ -5,25 +5,29 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from filelock import FileLock, Timeout
 from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
 from llamaner.backbone import Backbone, Features, FeatureStore
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Document, Sentence
-from llamaner.errors import ConfigurationError
+from llamaner.errors import CheckpointError, ConfigurationError
 from llamaner.evaluation import Evaluation, evaluate, strict_scores
-from llamaner.progress import Bar, console, progress_bar
 from llamaner.tagger import NerTagger
+from llamaner.terminal import Bar, console, progress_bar
 from llamaner.training.checkpoints import (
     RunState,
+    is_run,
     last_checkpoint,
     require_same_data,
     save_checkpoint,
@@ -58,22 +62,25 @@ def train(
     resumed.
     """
     if not resume:
-        _begin(configuration, overwrite=overwrite)
+        _require_free(configuration.output, overwrite=overwrite)
     documents, dev_documents = read_documents(configuration)
     backbone = Backbone(configuration.backbone)
     store = FeatureStore(configuration.store)
     sentences, dev_sentences = sentences_of(documents), sentences_of(dev_documents)
-    both = store.features(backbone, [*sentences, *dev_sentences])
-    run = _Run(
-        configuration,
-        backbone,
-        dev_documents,
-        sentences,
-        both.part(0, len(sentences)),
-        both.part(len(sentences), len(both)),
-        resume=resume,
-    )
-    return run.to_the_end()
+    features = store.features(backbone, [*sentences, *dev_sentences])
+    with _locked(configuration.output):
+        if not resume:
+            _begin(configuration)
+        run = _Run(
+            configuration,
+            backbone,
+            dev_documents,
+            sentences,
+            features.part(0, len(sentences)),
+            features.part(len(sentences), len(features)),
+            resume=resume,
+        )
+        return run.to_the_end()
 
 
 class _Run:
@@ -124,8 +131,8 @@ class _Run:
 
     def _prepare(self, backbone: Backbone) -> None:
         configuration = self.configuration
-        self.accelerator = Accelerator(cpu=backbone.device.type == "cpu")
-        network = self.tagger.network.to(self.accelerator.device)
+        self.accelerator = Accelerator(cpu=backbone.device.type == "cpu", device_placement=False)
+        network = self.tagger.network.to(backbone.device)
         optimizer = torch.optim.AdamW(
             network.parameters(),
             lr=configuration.learning_rate,
@@ -146,7 +153,12 @@ class _Run:
             return
         path, state = found
         require_same_data(state, data)
-        self.accelerator.load_state(str(path))
+        try:
+            self.accelerator.load_state(str(path))
+        except Exception as error:
+            # Whatever torch, safetensors or accelerate stumble over in a damaged file.
+            reason = str(error).partition("\n")[0]
+            raise CheckpointError(f"{path}: damaged ({reason}); start anew") from error
         self.state = state
         console.print(f"going on after epoch {state.epoch}")
 
@@ -206,7 +218,9 @@ class _Run:
         return strict_scores(gold, [sentence.tags() for sentence in tagged]).overall.f1
 
     def _out_of_patience(self) -> bool:
-        return self.state.epoch - self.state.best_epoch >= self.configuration.patience
+        warm = math.ceil(self.epochs * self.configuration.warmup)
+        best = max(self.state.best_epoch, warm)
+        return self.state.epoch - best >= self.configuration.patience
 
     def _save_tagger(self) -> None:
         configuration, state = self.configuration, self.state
@@ -229,21 +243,43 @@ class _Run:
         return TrainingResult(tagger, evaluation, self.state.best_epoch, self.state.history)
 
 
-def _begin(configuration: TrainingConfiguration, *, overwrite: bool) -> None:
-    """Make the output folder ready for a new run."""
-    output = configuration.output
+def _require_free(output: Path, *, overwrite: bool) -> None:
+    """Raise ``ConfigurationError`` where a new run would replace what nobody said to replace."""
     folder = output / "training"
+    if folder.exists() and not is_run(folder):
+        raise ConfigurationError(
+            f"{folder}: is in the way, and not the folder of a run; choose another --output"
+        )
     if not overwrite and (folder.exists() or (output / "config.json").exists()):
         raise ConfigurationError(
             f"{output}: holds a tagger or a run already; choose another --output, go on with "
             "--resume, or start anew with --overwrite"
         )
+
+
+def _begin(configuration: TrainingConfiguration) -> None:
+    """Make the folder of a new run."""
+    folder = configuration.output / "training"
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         save_configuration(folder, configuration)
     except OSError as error:
         raise ConfigurationError(f"{folder}: cannot be made ({error.strerror})") from None
+
+
+@contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Nobody else trains into ``output`` meanwhile."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(output / ".training.lock").acquire(timeout=0)
+    except Timeout:
+        raise ConfigurationError(f"{output}: another process is training into it") from None
+    except OSError as error:
+        raise ConfigurationError(f"{output}: cannot be written ({error.strerror})") from None
+    with lock:
+        yield
 
 
 def _new_tagger(

@@ -1,4 +1,4 @@
-"""Progress on the terminal, and silence where standard error is not one."""
+"""Consoles for results and messages, and progress, which is silent where there is no terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class PlainConsole(Console):
+    """Prints texts as they are: ``[b]`` and ``:train:`` in them are neither markup nor pictures."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line what becomes of a reader that has gone."""
+        raise BrokenPipeError
+
+
+console = PlainConsole(stderr=True)
 
 
 class Bar:
@@ -43,7 +55,7 @@ def progress_bar(title: str, total: int) -> Iterator[Bar]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
         disable=not console.is_terminal,
