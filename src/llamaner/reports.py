@@ -78,6 +78,9 @@ def print_documents(documents: Iterable[Document]) -> None:
 
 def print_store(reports: Iterable[StoreReport]) -> None:
     """The contents of a feature store, a row a backbone as set up."""
+    if not (reports := list(reports)):
+        output.print("nothing is stored there")
+        return
     table = Table("key", "model", "layers", "repeat", "pooling", "precision")
     for name in ("sentences", "words", "MiB"):
         table.add_column(name, justify="right")

@@ -6,7 +6,8 @@
 ``vectors``      float16 rows (N, L, D), one a word, appended
 ``index``        32 bytes a sentence, appended after its vectors: digest of text and word spans,
                  first row, number of rows, CRC-32 of the rows
-``lock``         held by the process that appends
+
+The process that appends holds ``root/<key>.lock``.
 
 A process that is killed leaves at most vectors without an index entry, which the next one
 overwrites. An entry whose CRC does not fit is computed again.

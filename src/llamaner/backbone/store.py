@@ -146,7 +146,7 @@ class FeatureStore:
     def _adding(self, shelf: Shelf, backbone: Backbone) -> ExitStack:
         """Hold the shelf's lock; wait, and say so, while another process has it."""
         shelf.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(shelf.folder / "lock")
+        lock = _lock(shelf.folder)
         with ExitStack() as stack:
             try:
                 stack.enter_context(lock.acquire(timeout=0))
@@ -186,8 +186,13 @@ def _report(shelf: Shelf) -> StoreReport:
     )
 
 
+def _lock(folder: Path) -> FileLock:
+    """The lock lies beside the folder, so that it outlives ``clear``."""
+    return FileLock(folder.with_suffix(".lock"))
+
+
 def _locked(folder: Path) -> Any:
     try:
-        return FileLock(folder / "lock").acquire(timeout=0)
+        return _lock(folder).acquire(timeout=0)
     except Timeout:
         raise StoreError(f"{folder}: another process is adding to it; try again later") from None

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
@@ -99,13 +100,15 @@ def bootstrap_interval(
     if len(pairs) == 1:
         pairs = [[pair] for pair in pairs[0]]
     counts = np.array([_counts(part) for part in pairs]).reshape(-1, 3)
-    draws = np.random.default_rng(seed).multinomial(
-        len(counts), np.full(len(counts), 1 / max(1, len(counts))), size=BOOTSTRAP_DRAWS
-    )
-    right, of_gold, of_predicted = (draws @ counts).T
-    f1 = 2 * right / np.maximum(1, of_gold + of_predicted)
+    rng, shares = np.random.default_rng(seed), np.full(len(counts), 1 / max(1, len(counts)))
+    f1 = [_f1(rng.multinomial(len(counts), shares) @ counts) for _ in range(BOOTSTRAP_DRAWS)]
     low, high = np.percentile(f1, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _f1(counts: npt.NDArray[np.int64]) -> float:
+    both, gold, predicted = counts
+    return float(2 * both / max(1, gold + predicted))
 
 
 def _counts(pairs: Sequence[tuple[Sentence, Sentence]]) -> tuple[int, int, int]:
