@@ -14,6 +14,7 @@ def run(*arguments):
     return ended.value.code
 
 
+@pytest.mark.timeout(1200)
 def test_train_evaluate_and_tag(tmp_path, capsys):
     tagger = tmp_path / "tagger"
     data = ("--train", sample_path("train"), "--dev", sample_path("dev"))

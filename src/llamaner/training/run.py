@@ -65,10 +65,10 @@ def train(
         _require_free(configuration.output, overwrite=overwrite)
     documents, dev_documents = read_documents(configuration)
     backbone = Backbone(configuration.backbone)
-    store = FeatureStore(configuration.store)
     sentences, dev_sentences = sentences_of(documents), sentences_of(dev_documents)
-    features = store.features(backbone, [*sentences, *dev_sentences])
     with _locked(configuration.output):
+        store = FeatureStore(configuration.store)
+        features = store.features(backbone, [*sentences, *dev_sentences])
         if not resume:
             _begin(configuration)
         run = _Run(
