@@ -200,6 +200,17 @@ def test_a_reader_that_closes_the_pipe_ends_it_quietly(trained):
     assert b"Traceback" not in errors
 
 
+def test_ctrl_c_before_the_first_step_does_not_advise_to_resume(tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("llamaner.training.train", interrupted)
+    assert run("train", "--train", "train.conll", "--output", tmp_path / "new") == 130
+    told = capsys.readouterr().err
+    assert "--resume" not in told
+    assert "not computed again" in told
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_ends_a_run_that_can_be_resumed(trained, tmp_path):
     arguments = ["--config", f"{trained}/run.toml", "--output", str(tmp_path / "run")]

@@ -120,7 +120,7 @@ def train(
 
     """
     from llamaner.reports import output, print_evaluation, print_json
-    from llamaner.training import resumed_configuration
+    from llamaner.training import is_run, resumed_configuration
     from llamaner.training import train as run
 
     if resume and overwrite:
@@ -132,8 +132,11 @@ def train(
     try:
         result = run(configuration, resume=resume, overwrite=overwrite)
     except KeyboardInterrupt:
-        folder = shlex.quote(str(configuration.output))
-        console.print(f"go on with: llamaner train --resume --output {folder}")
+        if is_run(configuration.output / "training"):
+            folder = shlex.quote(str(configuration.output))
+            console.print(f"go on with: llamaner train --resume --output {folder}")
+        else:
+            console.print("stored features are not computed again by the same command")
         raise
     if as_json:
         print_json({"best_epoch": result.best_epoch, **result.evaluation.to_dict()})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -33,14 +33,6 @@ class Subwords:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-class SubwordTokenizer(Protocol):
-    """What alignment needs of a tokenizer: the subwords of each text, without special tokens."""
-
-    def __call__(self, texts: Sequence[str]) -> list[Subwords]:
-        """One ``Subwords`` a text."""
-        ...
 
 
 def subword_ranges(spans: Sequence[tuple[int, int]], offsets: IntArray) -> IntArray:

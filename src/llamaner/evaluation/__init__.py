@@ -9,7 +9,7 @@ from llamaner.evaluation.scores import (
     evaluate,
     strict_scores,
 )
-from llamaner.evaluation.tagging import evaluate_tagger
+from llamaner.evaluation.tagging import evaluate_features, evaluate_tagger
 
 __all__ = [
     "Evaluation",
@@ -18,6 +18,7 @@ __all__ = [
     "bootstrap_interval",
     "conlleval_scores",
     "evaluate",
+    "evaluate_features",
     "evaluate_tagger",
     "strict_scores",
 ]

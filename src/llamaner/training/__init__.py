@@ -1,10 +1,11 @@
 """Training: a configuration in, a tagger out."""
 
-from llamaner.training.checkpoints import resumed_configuration
+from llamaner.training.checkpoints import is_run, resumed_configuration
 from llamaner.training.run import TrainingResult, train
 
 __all__ = [
     "TrainingResult",
+    "is_run",
     "resumed_configuration",
     "train",
 ]

@@ -22,7 +22,7 @@ from llamaner.backbone import Backbone, Features, FeatureStore
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Document, Sentence
 from llamaner.errors import CheckpointError, ConfigurationError
-from llamaner.evaluation import Evaluation, evaluate, strict_scores
+from llamaner.evaluation import Evaluation, evaluate_features, strict_scores
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
 from llamaner.training.checkpoints import (
@@ -237,9 +237,7 @@ class _Run:
 
     def _result(self) -> TrainingResult:
         tagger = NerTagger.from_pretrained(self.configuration.output)
-        tagged = iter(tagger.tag_features(self.dev_sentences, self.dev_features))
-        predicted = [[next(tagged) for _ in document.sentences] for document in self.dev_documents]
-        evaluation = evaluate(self.dev_documents, predicted)
+        evaluation = evaluate_features(tagger, self.dev_documents, self.dev_features)
         return TrainingResult(tagger, evaluation, self.state.best_epoch, self.state.history)
 
 
