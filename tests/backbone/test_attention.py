@@ -78,9 +78,7 @@ def test_only_unmasked_blocks_see_what_follows(model_folder, settings_of):
 
 def test_padding_changes_nothing(model_folder, settings_of):
     backbone = Backbone(settings_of(model_folder, attention="bidirectional"))
-    given = sentences(
-        "Ana flew", "a much longer sentence stands beside it in the batch ."
-    )
+    given = sentences("Ana flew", "a much longer sentence stands beside it in the batch .")
     (alone,) = vectors(backbone, given[:1])
     np.testing.assert_allclose(vectors(backbone, given)[0], alone, atol=TOLERANCE)
 
