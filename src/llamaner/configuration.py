@@ -19,6 +19,7 @@ from llamaner.errors import ConfigurationError
 Pooling = Literal["last", "mean", "first"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Adaptation = Literal["none", "lora"]
+LayerMixing = Literal["sum", "projection"]
 
 
 class BackboneSettings(BaseModel):
@@ -54,13 +55,14 @@ class BackboneSettings(BaseModel):
         ),
     ] = 1
     context: Annotated[
-        int,
+        int | None,
         Field(
             ge=0,
             description="Subwords of the same document that each word is read with on either side, "
-            "at least, as far as the document has them; 0 reads each sentence by itself.",
+            "at least, as far as the document has them; by default half the overlap of the "
+            "windows. 0 reads each sentence by itself.",
         ),
-    ] = 0
+    ] = None
     attention: Annotated[
         str,
         Field(
@@ -101,6 +103,13 @@ class HeadSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    layer_mix: Annotated[
+        LayerMixing,
+        Field(
+            description="How the layers become one vector: a weighted 'sum', or a learned "
+            "'projection' of all of them."
+        ),
+    ] = "sum"
     lstm_width: Annotated[
         int, Field(ge=1, description="Hidden units of the BiLSTM in each direction.")
     ] = 384
@@ -183,6 +192,15 @@ class TrainingConfiguration(BaseModel):
     ] = 0.1
     weight_decay: Annotated[float, Field(ge=0, description="Of AdamW.")] = 0.01
     gradient_clip: Annotated[float, Field(gt=0, description="Highest norm of the gradient.")] = 5.0
+    recased: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the training documents that are learnt from a second time in "
+            "lower case or in capitals, for text that lacks the cues of casing.",
+        ),
+    ] = 0.0
     weight_averaging: Annotated[
         float,
         Field(

@@ -84,7 +84,7 @@ def test_without_context_sentences_are_read_alone(with_context):
 @hypothesis_settings(max_examples=40)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=12),
-    st.integers(1, 12),
+    st.integers(1, 11),
     st.integers(24, 40),
     st.integers(5, 60),
 )

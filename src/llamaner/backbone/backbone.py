@@ -122,7 +122,7 @@ class Backbone:
 
     def passages(self, documents: Sequence[Document]) -> list[Passage]:
         """What is read at once: sentences, or with ``context`` stretches of documents."""
-        return passages(documents, self.settings.context)
+        return passages(documents, self.reading.context)
 
     def counts(self, passages: Sequence[Passage]) -> list[int]:
         """How many words each passage has."""

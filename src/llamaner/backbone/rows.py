@@ -47,6 +47,7 @@ class Reading:
 
     window: int
     overlap: int
+    context: int
     repeat: int
     pooling: Pooling
 
@@ -59,24 +60,24 @@ class Reading:
         # Each copy of a window stands with a separator, and the first with a prefix.
         most = None if positions is None else positions // (settings.repeat + 1) - 2
         window = settings.window or min(DEFAULT_WINDOW, most or DEFAULT_WINDOW)
-        overlap = window // 4 if settings.overlap is None else settings.overlap
-        if settings.overlap is None:
-            overlap = max(overlap, 2 * settings.context)
+        asked = settings.context or 0
+        overlap = max(window // 4, 2 * asked) if settings.overlap is None else settings.overlap
         if most is not None and window > most:
             raise ConfigurationError(
                 f"the backbone reads {positions} subwords at most: with repeat {settings.repeat} a "
                 f"window may have {most}, not {window}"
             )
-        if overlap < 2 * settings.context:
+        if overlap < 2 * asked:
             raise ConfigurationError(
-                f"overlap ({overlap}) must be twice the context ({settings.context}), or more"
+                f"overlap ({overlap}) must be twice the context ({asked}), or more"
             )
         if overlap >= window:
             cause = "" if settings.overlap is not None else " (twice the context)"
             raise ConfigurationError(
                 f"overlap ({overlap}){cause} must be smaller than window ({window})"
             )
-        return cls(window, overlap, settings.repeat, settings.pooling)
+        context = overlap // 2 if settings.context is None else settings.context
+        return cls(window, overlap, context, settings.repeat, settings.pooling)
 
     def rows(self, passages: Sequence[Passage], tokenizer: BackboneTokenizer) -> list[Row]:
         """The rows of all passages that have words, in order."""

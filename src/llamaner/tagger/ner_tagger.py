@@ -266,6 +266,7 @@ def _pinned(backbone: Backbone) -> BackboneSettings:
             "layers": backbone.layers,
             "window": backbone.reading.window,
             "overlap": backbone.reading.overlap,
+            "context": backbone.reading.context,
         }
     )
 

@@ -229,8 +229,8 @@ class _Run:
         configuration, state = self.configuration, self.state
         about = {
             "llamaner": __version__,
-            "train": configuration.train,
-            "dev": configuration.dev,
+            "train": _name(configuration.train),
+            "dev": _name(configuration.dev),
             "seed": configuration.seed,
             "epoch": state.epoch,
             "dev_f1": state.best_f1,
@@ -287,6 +287,11 @@ def _locked(output: Path) -> Iterator[None]:
         raise ConfigurationError(f"{output}: cannot be written ({error.strerror})") from None
     with lock:
         yield
+
+
+def _name(source: str | None) -> str | None:
+    """A corpus as a saved tagger tells of it: no folders of this machine."""
+    return Path(source).name if source and Path(source).exists() else source
 
 
 def _new_tagger(
