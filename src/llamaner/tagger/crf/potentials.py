@@ -1,0 +1,79 @@
+"""The scores of one batch, in the type that the recursions work in."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from llamaner.tagger.crf.arrays import Array, as_array, as_tensor, empty
+
+
+@dataclass(frozen=True)
+class Potentials:
+    """The scores of one batch in float64; -inf marks what the constraints forbid."""
+
+    words: Tensor
+    """(words, sentences, tags): emissions, 0 at padding."""
+    scores: Tensor
+    """(tags x tags + 2 x tags): transitions row by row, then start, then end scores."""
+    mask: Tensor
+    """(words, sentences): True at words, False at padding."""
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """(sentences)"""
+        return self.mask.sum(0)
+
+    @cached_property
+    def last(self) -> tuple[Tensor, Tensor]:
+        """Index of each sentence's last word (sentences), (sentences); an empty one's is word 0."""
+        sentences = torch.arange(self.mask.shape[1], device=self.mask.device)
+        return (self.lengths - 1).clamp_min(0), sentences
+
+    @cached_property
+    def highest(self) -> Tensor:
+        """(words, sentences): the best emission."""
+        return self.words.amax(-1)
+
+    @cached_property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Start (tags), transition (tags, tags) and end scores (tags)."""
+        return split_scores(self.scores, self.words.shape[-1])
+
+    @property
+    def start(self) -> Tensor:
+        """(tags)"""
+        return self.parts[0]
+
+    @property
+    def transitions(self) -> Tensor:
+        """(tags, tags): from row to column."""
+        return self.parts[1]
+
+    @property
+    def end(self) -> Tensor:
+        """(tags)"""
+        return self.parts[2]
+
+
+def split_scores(scores: Array, tags: int) -> tuple[Array, Array, Array]:
+    """Start (tags), transition (tags, tags) and end scores (tags) of `Potentials.scores`."""
+    square = tags * tags
+    transitions = scores[:square].reshape(tags, tags)
+    return scores[square : square + tags], transitions, scores[square + tags :]
+
+
+def working_dtype(device: torch.device) -> torch.dtype:
+    """float64 wherever the device has it (Apple's MPS does not)."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def make_potentials(emissions: Tensor, scores: Array, mask: Array) -> Potentials:
+    """Potentials from ``emissions`` (sentences, words, tags) and ``mask`` (sentences, words)."""
+    sentences, count, tags = emissions.shape
+    words = empty(count, sentences, tags, like=scores)
+    words[:] = as_array(emissions).swapaxes(0, 1)
+    if not mask.all():
+        words[~mask.T] = 0.0
+    return Potentials(as_tensor(words), as_tensor(scores), as_tensor(mask.T))
