@@ -16,21 +16,22 @@ from torch import Tensor
 Array: TypeAlias = Any
 """A `Tensor`, or the NumPy view of one."""
 
+NUMPY_ON_CPU = True
+"""The one place that chooses."""
+
 silent = np.errstate(all="ignore")
 """Decorates functions on arrays: as in PyTorch, log 0 is -inf and inf - inf NaN, no warning."""
 
-
-def use_numpy(device: torch.device) -> bool:
-    """The one place that chooses."""
-    return device.type == "cpu"
+_HALF = (torch.bfloat16, torch.float16)
 
 
 def as_array(tensor: Tensor) -> Array:
     """View ``tensor`` without its autograd history; half precision comes back as a float32 copy."""
-    tensor = tensor.detach()
-    if not use_numpy(tensor.device):
-        return tensor
-    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    if not (NUMPY_ON_CPU and tensor.is_cpu):
+        return tensor.detach()
+    if tensor.dtype in _HALF:
+        tensor = tensor.float()
+    return tensor.numpy(force=True)
 
 
 def as_tensor(array: Array) -> Tensor:
@@ -41,11 +42,6 @@ def as_tensor(array: Array) -> Tensor:
 def namespace(array: Array) -> Any:
     """The module with the functions for ``array``: ``torch`` or ``numpy``."""
     return torch if isinstance(array, Tensor) else np
-
-
-def empty(*shape: int, like: Array) -> Array:
-    """Uninitialised, of the type and device of ``like``; PyTorch aligns it to cache lines."""
-    return as_array(as_tensor(like).new_empty(shape))
 
 
 def take_rows(values: Array, rows: Array) -> Array:

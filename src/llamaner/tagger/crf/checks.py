@@ -34,6 +34,8 @@ def check_batch(emissions: Tensor, mask: Tensor, tag_count: int) -> None:
 
 
 def _check_no_hole(mask: Array) -> None:
+    if mask.all():
+        return
     begins_again = mask[:, 1:] > mask[:, :-1]
     if not begins_again.any():
         return

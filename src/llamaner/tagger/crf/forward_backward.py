@@ -31,7 +31,6 @@ from llamaner.tagger.crf.arrays import (
     Array,
     as_array,
     as_tensor,
-    empty,
     namespace,
     silent,
     take_rows,
@@ -116,7 +115,7 @@ class ScaledMessages:
         likelihoods = xp.exp(self.words - self.highest[..., None])
         # after: with the word's emission, whose place it takes; before: without.
         self.after = take_rows(likelihoods.reshape(-1, tags), self.order)
-        self.before = empty(*self.after.shape, like=self.after)
+        self.before = xp.empty_like(self.after)
         self.before[0] = xp.stack((start, end))[:, None]
         self.scale = xp.ones_like(self.after[..., :1])
         self._run(period)

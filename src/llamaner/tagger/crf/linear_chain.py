@@ -147,14 +147,12 @@ class LinearChainCRF(nn.Module):
 
     def viterbi(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """The most probable tags (B, T), -1 at padding, on the device of ``emissions``."""
-        return self.viterbi_with_scores(emissions, mask)[0]
+        return as_tensor(self._best_paths(emissions, mask)[0])
 
-    @torch.no_grad()
     def viterbi_with_scores(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The most probable tags (B, T), -1 at padding, and their scores s(y) (B)."""
-        check_batch(emissions, mask, len(self.tags))
-        paths, scores = best_paths(as_array(emissions), self._scores(), as_array(mask))
-        return as_tensor(paths), as_tensor(scores).to(result_dtype(emissions))
+        paths, scores = map(as_tensor, self._best_paths(emissions, mask))
+        return paths, scores.to(result_dtype(emissions))
 
     @torch.no_grad()
     def k_best(self, emissions: Tensor, mask: Tensor, k: int) -> KBest:
@@ -195,13 +193,20 @@ class LinearChainCRF(nn.Module):
 
     def _scores(self) -> Array:
         """(K x K + 2 x K): in the order of `Potentials.scores`, -inf where forbidden."""
-        dtype = working_dtype(self.forbidden.device)
-        scores = as_array(torch.empty_like(self.forbidden, dtype=dtype))
-        parts = split_scores(scores, len(self.tags))
-        for part, own in zip(parts, (self.start, self.transitions, self.end), strict=True):
-            part[:] = as_array(own)
-        scores[as_array(self.forbidden)] = -torch.inf
+        forbidden, count = as_array(self.forbidden), len(self.tags)
+        xp, dtype = namespace(forbidden), working_dtype(forbidden)
+        scores = xp.empty(len(forbidden), dtype=dtype, device=forbidden.device)
+        start, transitions, end = split_scores(scores, count)
+        start[:], end[:] = as_array(self.start), as_array(self.end)
+        transitions[:] = as_array(self.transitions)
+        if self.constraints is not None:
+            scores[forbidden] = -torch.inf
         return scores
+
+    @torch.no_grad()
+    def _best_paths(self, emissions: Tensor, mask: Tensor) -> tuple[Array, Array]:
+        check_batch(emissions, mask, len(self.tags))
+        return best_paths(as_array(emissions), self._scores(), as_array(mask))
 
     def _prepare(self, emissions: Tensor, mask: Tensor) -> Potentials:
         """Potentials of a batch that was checked."""

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from llamaner.tagger.crf.arrays import Array, as_array, as_tensor, empty
+from llamaner.tagger.crf.arrays import Array, as_array, as_tensor, namespace
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,17 @@ def split_scores(scores: Array, tags: int) -> tuple[Array, Array, Array]:
     return scores[square : square + tags], transitions, scores[square + tags :]
 
 
-def working_dtype(device: torch.device) -> torch.dtype:
-    """float64 wherever the device has it (Apple's MPS does not)."""
-    return torch.float32 if device.type == "mps" else torch.float64
+def working_dtype(like: Array) -> Any:
+    """float64 wherever the device of ``like`` has it (Apple's MPS does not)."""
+    xp = namespace(like)
+    return xp.float32 if str(like.device).startswith("mps") else xp.float64
 
 
 def make_potentials(emissions: Tensor, scores: Array, mask: Array) -> Potentials:
     """Potentials from ``emissions`` (sentences, words, tags) and ``mask`` (sentences, words)."""
     sentences, count, tags = emissions.shape
-    words = empty(count, sentences, tags, like=scores)
+    xp, shape = namespace(scores), (count, sentences, tags)
+    words = xp.empty(shape, dtype=scores.dtype, device=mask.device)
     words[:] = as_array(emissions).swapaxes(0, 1)
     if not mask.all():
         words[~mask.T] = 0.0
