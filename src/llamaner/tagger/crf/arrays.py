@@ -35,8 +35,8 @@ def as_array(tensor: Tensor) -> Array:
 
 
 def as_tensor(array: Array) -> Tensor:
-    """The tensor that shares its memory with ``array``."""
-    return array if isinstance(array, Tensor) else torch.from_numpy(array)
+    """The tensor that shares its memory with ``array``, or a copy if that is not contiguous."""
+    return array if isinstance(array, Tensor) else torch.from_numpy(np.asarray(array, order="C"))
 
 
 def namespace(array: Array) -> Any:

@@ -33,7 +33,6 @@ from llamaner.tagger.crf.arrays import (
     as_tensor,
     namespace,
     silent,
-    take_rows,
 )
 from llamaner.tagger.crf.potentials import Potentials, split_scores
 
@@ -85,7 +84,7 @@ def scaling_period(potentials: Potentials, mixing: int) -> int:
         return 0
     xp = namespace(scores)
     lowest = xp.where(scores == -xp.inf, xp.inf, scores).min()
-    spread = as_array(potentials.highest - words.amin(-1)).max() + scores.max() - lowest
+    spread = scores.max() - lowest - potentials.relative.min()
     step = float(spread) + math.log(words.shape[-1])
     if not step < LARGEST_EXPONENT:  # also when a score is NaN or infinite
         return 0
@@ -106,21 +105,22 @@ class ScaledMessages:
     @silent
     def __init__(self, potentials: Potentials, period: int) -> None:
         self.potentials, tags = potentials, potentials.words.shape[-1]
-        self.words, scores = as_array(potentials.words), as_array(potentials.scores)
-        self.mask, self.highest = as_array(potentials.mask), as_array(potentials.highest)
+        self.mask, scores = as_array(potentials.mask), as_array(potentials.scores)
         xp = namespace(scores)
-        self.order = _both_directions(self.mask)
         self.top = scores.max()
         start, self.step, end = split_scores(xp.exp(scores - self.top), tags)
-        likelihoods = xp.exp(self.words - self.highest[..., None])
+        count, sentences, _ = potentials.words.shape
+        shape = (count, 2, sentences, tags)
         # after: with the word's emission, whose place it takes; before: without.
-        self.after = take_rows(likelihoods.reshape(-1, tags), self.order)
+        self.after = xp.empty(shape, dtype=scores.dtype, device=scores.device)
+        likelihoods = xp.exp(potentials.relative, out=self.after[:, 0])
+        self.after[:, 1] = potentials.reverse(likelihoods)
         self.before = xp.empty_like(self.after)
-        self.before[0] = xp.stack((start, end))[:, None]
+        self.before[0] = xp.concatenate((start, end)).reshape(2, 1, tags)
         self.scale = xp.ones_like(self.after[..., :1])
         self._run(period)
-        last = tuple(as_array(index) for index in potentials.last)
-        self.log_z = as_tensor(self._log_partition(self.after[:, 0][last] @ end))
+        final = self.after[:, 0][potentials.last] @ end
+        self.log_z = as_tensor(self._log_partition(final))
 
     def _run(self, period: int) -> None:
         xp, previous = namespace(self.step), None
@@ -138,41 +138,39 @@ class ScaledMessages:
 
     def _log_partition(self, final: Array) -> Array:
         xp = namespace(final)
-        gained = xp.log(self.scale[:, 0, :, 0]) + self.highest + self.top
+        gained = xp.log(self.scale[:, 0, :, 0]) + self.potentials.highest + self.top
         log_z = xp.log(final) + (gained * self.mask).sum(0) + self.top
         return xp.where(self.mask[0], log_z, 0.0)
 
-    def _offsets(self) -> Array:
-        """(words, 2 directions, sentences): what was divided out, up to and with each word."""
-        highest = take_rows(self.highest.reshape(-1), self.order)
-        return (highest + namespace(highest).log(self.scale[..., 0]) + self.top).cumsum(0)
+    def _offsets(self, highest: Array, side: int) -> Array:
+        """(words, sentences): what was divided out on one side, up to and with each word."""
+        scale = self.scale[:, side, :, 0]
+        return (highest + namespace(scale).log(scale) + self.top).cumsum(0)
 
     @silent
     def alpha(self) -> Tensor:
         """(words, sentences, tags): see `Messages`."""
         logs = namespace(self.after).log(self.after[:, 0])
-        return as_tensor(logs + self._offsets()[:, 0, :, None])
+        return as_tensor(logs + self._offsets(self.potentials.highest, 0)[..., None])
 
     @silent
     def beta(self) -> Tensor:
         """(words, sentences, tags): see `Messages`."""
-        xp, offsets = namespace(self.before), self._offsets()[:, 1]
+        xp, reverse = namespace(self.before), self.potentials.reverse
+        offsets = self._offsets(reverse(self.potentials.highest), 1)
         offsets = xp.concatenate((xp.zeros_like(offsets[:1]), offsets[:-1])) + self.top
-        offsets = take_rows(offsets.reshape(-1), self.order[:, 1])[..., None]
-        return as_tensor(xp.log(second_direction(self.before, self.order)) + offsets)
+        return as_tensor(xp.log(reverse(self.before[:, 1])) + reverse(offsets)[..., None])
 
     @silent
     def expectations(self, weights: Tensor) -> Expectations:
         """Weighted expected counts: see `Messages`. Each word's factor cancels in a division."""
-        xp, alpha, mask = namespace(self.after), self.after[:, 0], self.mask
-        words = second_direction(self.before, self.order)
-        words *= alpha
+        xp, alpha, tags = namespace(self.after), self.after[:, 0], len(self.step)
+        words = self.potentials.reverse(self.before[:, 1]) * alpha
         total = words @ xp.ones_like(self.step[0])
-        factor = xp.where(mask, as_array(weights) / total, 0.0)[..., None]
+        factor = xp.where(self.mask, as_array(weights) / total, 0.0)[..., None]
         words *= factor
-        left = alpha[:-1] * xp.where(mask[1:, :, None], factor[:-1], 0.0)
-        right = second_direction(self.after, self.order)[1:]
-        tags = len(self.step)
+        left = alpha[:-1] * xp.where(self.mask[1:, :, None], factor[:-1], 0.0)
+        right = self.potentials.reverse(self.after[:, 1])[1:]
         # PyTorch's product, for its threads: this one is large.
         pairs = as_tensor(left.reshape(-1, tags)).T @ as_tensor(right.reshape(-1, tags))
         pairs.mul_(as_tensor(self.step))
@@ -184,8 +182,7 @@ class LogMessages:
 
     def __init__(self, potentials: Potentials) -> None:
         self.potentials = p = potentials
-        self.order = as_tensor(_both_directions(as_array(p.mask)))
-        self.after: Tensor = take_rows(p.words.flatten(0, 1), self.order)
+        self.after = torch.stack((p.words, p.reverse(p.words)), 1)
         self.before = torch.empty_like(self.after)
         self.before[:1] = torch.stack((p.start, p.end))[:, None]
         steps = torch.stack((p.transitions, p.transitions.T))[:, None]
@@ -193,7 +190,8 @@ class LogMessages:
             if t:
                 self.before[t] = (self.after[t - 1, ..., None] + steps).logsumexp(-2)
             self.after[t] += self.before[t]
-        final = self.after[:, 0][p.last] if len(self.after) else self.after.sum((0, 1))
+        last = tuple(as_tensor(index) for index in p.last)
+        final = self.after[:, 0][last] if len(self.after) else self.after.sum((0, 1))
         self.log_z = (final + p.end).logsumexp(-1).masked_fill(p.lengths == 0, 0.0)
 
     def alpha(self) -> Tensor:
@@ -202,7 +200,7 @@ class LogMessages:
 
     def beta(self) -> Tensor:
         """(words, sentences, tags): see `Messages`."""
-        beta: Tensor = second_direction(self.before, self.order)
+        beta: Tensor = self.potentials.reverse(self.before[:, 1])
         return beta
 
     def expectations(self, weights: Tensor) -> Expectations:
@@ -210,7 +208,7 @@ class LogMessages:
         p, alpha = self.potentials, self.alpha()
         words = (alpha + self.beta() - self.log_z[:, None]).exp() * weights[:, None]
         words = words.masked_fill(~p.mask[..., None], 0.0)
-        right = second_direction(self.after, self.order) - self.log_z[:, None]
+        right = p.reverse(self.after[:, 1]) - self.log_z[:, None]
         total = torch.zeros_like(p.transitions)
         for t in range(1, len(words)):
             pairs = (alpha[t - 1, :, :, None] + p.transitions + right[t, :, None]).exp()
@@ -219,28 +217,9 @@ class LogMessages:
         return _with_edges(p, words, total)
 
 
-def second_direction(messages: Array, order: Array) -> Array:
-    """Backward messages of (words, 2 directions, sentences, tags), in the order of the text."""
-    words, _, sentences, tags = messages.shape
-    rows = order[:, 1] + (order[:, 1] // max(1, sentences) + 1) * sentences
-    return take_rows(messages.reshape(2 * words * sentences, tags), rows)
-
-
-def _both_directions(mask: Array) -> Array:
-    """(words, 2 directions, sentences): row of (words x sentences) that is read at each step.
-
-    The second direction reverses each sentence in place, padding stays behind it. Reversing twice
-    gives the text again, so the same rows bring backward messages into the order of the text.
-    """
-    xp, (count, sentences) = namespace(mask), mask.shape
-    position = xp.arange(count, device=mask.device)[:, None]
-    backwards = xp.where(mask, mask.sum(0) - 1 - position, position)
-    source = xp.stack((xp.broadcast_to(position, mask.shape), backwards), 1)
-    return source * sentences + xp.arange(sentences, device=mask.device)
-
-
 def _with_edges(potentials: Potentials, words: Tensor, pairs: Tensor) -> Expectations:
     """Add what start and end scores expect: the marginals of the first and the last words."""
-    start = words[:1].sum((0, 1))
-    end = words[potentials.last].sum(0) if len(words) else start
-    return Expectations(words, torch.cat((pairs.flatten(), start, end)))
+    used = as_array(words)
+    first, last = (used[0], used[potentials.last]) if len(used) else (used.sum(0), used.sum(0))
+    edges = namespace(used).concatenate((first.sum(0), last.sum(0)))
+    return Expectations(words, torch.cat((pairs.flatten(), as_tensor(edges))))

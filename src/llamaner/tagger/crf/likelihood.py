@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from llamaner.tagger.crf.arrays import Array, as_tensor, namespace, take_rows
+from llamaner.tagger.crf.arrays import Array, as_array, as_tensor, namespace, take_rows
 from llamaner.tagger.crf.checks import UNKNOWN_TAG
 from llamaner.tagger.crf.forward_backward import Expectations, Messages, pass_messages
 from llamaner.tagger.crf.potentials import Potentials, split_scores
@@ -44,8 +44,8 @@ class GoldPath:
         """``tags`` (sentences, words): any of the tag list at padding."""
         self.mask, self.tags = potentials.mask, as_tensor(tags.T)[..., None]
         self.places = as_tensor(steps.places)
-        emitted = potentials.words.gather(2, self.tags)[..., 0]
-        self.log_sum = (emitted * self.mask).sum(0) + as_tensor(steps.scores.sum(1))
+        emitted = as_array(potentials.words.gather(2, self.tags)[..., 0] * self.mask)
+        self.log_sum = as_tensor(emitted.sum(0) + steps.scores.sum(1))
 
     def add_uses(self, found: Expectations, weights: Tensor) -> None:
         """Count the path's own scores, weighted by sentence."""

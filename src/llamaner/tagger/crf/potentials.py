@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from llamaner.tagger.crf.arrays import Array, as_array, as_tensor, namespace
+from llamaner.tagger.crf.arrays import Array, as_array, as_tensor, namespace, take_rows
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,45 @@ class Potentials:
     @cached_property
     def lengths(self) -> Tensor:
         """(sentences)"""
-        return self.mask.sum(0)
+        return as_tensor(as_array(self.mask).sum(0))
 
     @cached_property
-    def last(self) -> tuple[Tensor, Tensor]:
+    def last(self) -> tuple[Array, Array]:
         """Index of each sentence's last word (sentences), (sentences); an empty one's is word 0."""
-        sentences = torch.arange(self.mask.shape[1], device=self.mask.device)
-        return (self.lengths - 1).clamp_min(0), sentences
+        lengths = as_array(self.lengths)
+        sentences = namespace(lengths).arange(len(lengths), device=lengths.device)
+        return (lengths - 1).clip(0), sentences
 
     @cached_property
-    def highest(self) -> Tensor:
+    def highest(self) -> Array:
         """(words, sentences): the best emission."""
-        return self.words.amax(-1)
+        return as_array(self.words.amax(-1))
+
+    @cached_property
+    def relative(self) -> Array:
+        """(words, sentences, tags): emissions below the best one."""
+        return as_array(self.words) - self.highest[..., None]
+
+    @cached_property
+    def backwards(self) -> Array | None:
+        """(words, sentences): the row of words x sentences that each word takes in `reverse`.
+
+        None without padding, where no row has to be looked up.
+        """
+        mask = as_array(self.mask)
+        if mask.all():
+            return None
+        xp, (count, sentences) = namespace(mask), mask.shape
+        position = xp.arange(count, device=mask.device)[:, None]
+        source = xp.where(mask, mask.sum(0) - 1 - position, position)
+        return source * sentences + xp.arange(sentences, device=mask.device)
+
+    def reverse(self, values: Array) -> Array:
+        """``values`` (words, sentences, ...) with each sentence reversed, padding still behind."""
+        if self.backwards is None:
+            return namespace(values).flipud(values)
+        rows = as_tensor(self.backwards) if isinstance(values, Tensor) else self.backwards
+        return take_rows(values.reshape(-1, *values.shape[2:]), rows)
 
     @cached_property
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -88,14 +88,16 @@ class RaggedSides:
         return take_rows(values.reshape(sentences * words, tags), rows)
 
     def clear_meeting(self, best: Array) -> None:
+        """See `FullSides`."""
         best[self.meeting[1], 1, :, self.each] = 0.0
 
     def at_meeting(self, best: Array) -> Array:
+        """See `FullSides`; 0 for an empty sentence."""
         left, right = (best[self.meeting[side], side, :, self.each] for side in (0, 1))
         return self.xp.where(self.mask[:, :1], left + right, 0.0)
 
     def join(self, found: Array) -> Array:
-        """Padding becomes -1."""
+        """See `FullSides`; -1 at padding."""
         step = self.xp.minimum(self.position, self.from_end).clip(0)
         row = 2 * step + (self.from_end < self.position)
         joined = take_rows(found.reshape(-1), row * len(self.each) + self.each[:, None])
@@ -109,11 +111,11 @@ def _max_sums(best: Array, transitions: Array) -> None:
     faster than one within them. At this size PyTorch is the faster one, on the CPU too.
     """
     xp, (_, _, tags, sentences) = namespace(best), best.shape
-    arrivals = as_tensor(xp.concatenate((transitions, transitions.T)))
-    arrivals = arrivals.view(2, tags, tags, 1)  # side, tag before, tag after, 1
+    both = xp.concatenate((transitions, transitions.T)).reshape(2, tags, tags, 1)
+    arrivals = as_tensor(both)  # side, tag before, tag after, 1
     sums = arrivals.new_empty(2, tags, tags, sentences)
     highest = arrivals.new_empty(2, tags, sentences)
-    running, before = as_array(highest), highest[:, :, None]
+    running, before = as_array(highest), highest.unsqueeze(2)
     running[:] = best[0]
     for word in best[1:]:
         torch.add(before, arrivals, out=sums)
@@ -134,7 +136,8 @@ def _walk_back(
     side = xp.arange(0, 2 * tags, tags, device=best.device)[:, None]
     found = xp.empty((len(best), 2, len(middle)), dtype=middle.dtype, device=best.device)
     found[-1] = current = begin = middle + side
-    befores = best.mT
+    befores = xp.empty_like(best).reshape(len(best), 2, len(middle), tags)
+    befores[:] = best.mT  # a copy: single steps are slower to turn
     for t in range(len(best) - 2, -1, -1):
         candidates = take_rows(arrivals, current)
         candidates += befores[t]
