@@ -1,10 +1,11 @@
 """Speed of `LinearChainCRF` beside pytorch-crf, on the same tensors in one run.
 
-    python benchmarks/crf.py            # one CPU thread, about a minute
+    python benchmarks/crf.py            # one CPU thread, about a minute and a half
     python benchmarks/crf.py --device cuda
 
 Repeats of all the contestants are interleaved, in an order that rotates, so that a busy machine
-and cold caches slow them alike. Ratios are medians of the paired ratios, with a 95% bootstrap
+and cold caches slow them alike. On the CPU the time is that of the thread, without its waits for
+other processes. Ratios are medians of the paired ratios, with a 95% bootstrap
 interval. The headline compares unconstrained CRFs with the same scores; "BIOES" is ours as the
 tagger uses it. The floor is the arithmetic that the recursion cannot do without, in a bare loop
 over preallocated arrays, in the fastest form known here: for the loss a batched matrix product a
@@ -133,12 +134,14 @@ def interleave(runs: list[Run], device: torch.device, budget: float) -> Tensor:
 
 
 def seconds(run: Run, device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    if device.type == "cpu":
+        begin = time.thread_time()
+        run()
+        return time.thread_time() - begin
+    torch.cuda.synchronize()
     begin = time.perf_counter()
     run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    torch.cuda.synchronize()
     return time.perf_counter() - begin
 
 
