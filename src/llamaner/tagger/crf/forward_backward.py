@@ -39,6 +39,8 @@ from llamaner.tagger.crf.potentials import Potentials, split_scores
 LARGEST_EXPONENT = 300.0
 """Less than half of what float64 holds (log 1.8e308 = 709): alpha and beta are multiplied."""
 LONGEST_PERIOD = 32
+WORDS_AT_ONCE = 64
+"""The words whose pairs are counted together."""
 
 
 @dataclass(frozen=True)
@@ -164,17 +166,29 @@ class ScaledMessages:
     @silent
     def expectations(self, weights: Tensor) -> Expectations:
         """Weighted expected counts: see `Messages`. Each word's factor cancels in a division."""
-        xp, alpha, tags = namespace(self.after), self.after[:, 0], len(self.step)
+        xp, alpha = namespace(self.after), self.after[:, 0]
         words = self.potentials.reverse(self.before[:, 1]) * alpha
         total = words @ xp.ones_like(self.step[0])
         factor = xp.where(self.mask, as_array(weights) / total, 0.0)[..., None]
         words *= factor
         left = alpha[:-1] * xp.where(self.mask[1:, :, None], factor[:-1], 0.0)
         right = self.potentials.reverse(self.after[:, 1])[1:]
-        # PyTorch's product, for its threads: this one is large.
-        pairs = as_tensor(left.reshape(-1, tags)).T @ as_tensor(right.reshape(-1, tags))
-        pairs.mul_(as_tensor(self.step))
-        return _with_edges(self.potentials, as_tensor(words), pairs)
+        pairs = self.step * _product(left, right)
+        return _with_edges(self.potentials, as_tensor(words), as_tensor(pairs))
+
+
+def _product(left: Array, right: Array) -> Array:
+    """(tags, tags): sum over words and sentences of ``left`` (words, sentences, tags) x ``right``.
+
+    Words in groups: many small products take less time than one large one, whose threads would
+    have to wait for each other, and groups take less memory than all of them at once.
+    """
+    xp, tags = namespace(left), left.shape[-1]
+    total = xp.zeros((tags, tags), dtype=left.dtype, device=left.device)
+    for begin in range(0, len(left), WORDS_AT_ONCE):
+        group = slice(begin, begin + WORDS_AT_ONCE)
+        total += xp.matmul(left[group].mT, right[group]).sum(0)
+    return total
 
 
 class LogMessages:
