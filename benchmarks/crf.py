@@ -3,8 +3,8 @@
     python benchmarks/crf.py            # one CPU thread, about a minute and a half
     python benchmarks/crf.py --device cuda
 
-Repeats of all the contestants are interleaved, in an order that rotates, so that a busy machine
-and cold caches slow them alike. On the CPU the time is that of the thread, without its waits for
+Repeats of all the contestants are interleaved, in an order that is drawn anew each time: a busy
+machine slows them alike, and none always comes after the one that leaves the caches coldest. On the CPU the time is that of the thread, without its waits for
 other processes. Ratios are medians of the paired ratios, with a 95% bootstrap
 interval. The headline compares unconstrained CRFs with the same scores; "BIOES" is ours as the
 tagger uses it. The floor is the arithmetic that the recursion cannot do without, in a bare loop
@@ -125,9 +125,7 @@ def interleave(runs: list[Run], device: torch.device, budget: float) -> Tensor:
     gc.disable()
     stop = time.perf_counter() + budget
     while len(rows) < 8 or (time.perf_counter() < stop and len(rows) < 300):
-        first = len(rows) % len(runs)
-        order = [*range(first, len(runs)), *range(first)]
-        taken = {i: seconds(runs[i], device) for i in order}
+        taken = {i: seconds(runs[i], device) for i in torch.randperm(len(runs)).tolist()}
         rows.append([taken[i] for i in range(len(runs))])
     gc.enable()
     return torch.tensor(rows)
