@@ -6,9 +6,10 @@
 Repeats of all the contestants are interleaved, in an order that is drawn anew each time: a busy
 machine slows them alike, and none always comes after the one that leaves the caches coldest. On the
 CPU the time is that of the thread, without its waits for other processes. Ratios are medians of the
-paired ratios, with a 95% bootstrap
-interval. The headline compares unconstrained CRFs with the same scores; "BIOES" is ours as the
-tagger uses it. The floor is the arithmetic that the recursion cannot do without, in a bare loop
+paired ratios, with a 95% bootstrap interval.
+
+The headline compares unconstrained CRFs with the same scores; "BIOES" is ours as the tagger uses
+it. The floor is the arithmetic that the recursion cannot do without, in a bare loop
 over preallocated arrays, in the fastest form known here: for the loss a batched matrix product a
 word (NumPy's on the CPU), for decoding a sum and a maximum over all the transitions every other
 word (PyTorch's; sentences are decoded from both ends at once). All is float64.
