@@ -18,6 +18,8 @@ from llamaner.errors import ConfigurationError
 
 Pooling = Literal["last", "mean", "first"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Quantization = Literal["none", "8bit", "4bit"]
+TokenBudget = Annotated[int, Field(ge=64)] | Literal["auto"]
 
 
 class BackboneSettings(BaseModel):
@@ -73,10 +75,21 @@ class BackboneSettings(BaseModel):
             "it natively, else float32."
         ),
     ] = "auto"
+    quantization: Annotated[
+        Quantization,
+        Field(
+            description="Bits of the blocks' matrices: '8bit' or '4bit' saves memory on CUDA, and "
+            "needs bitsandbytes."
+        ),
+    ] = "none"
     device: Annotated[str, Field(description="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.")] = "auto"
     token_budget: Annotated[
-        int, Field(ge=64, description="Subwords in one batch, padding included.")
-    ] = 2048
+        TokenBudget,
+        Field(
+            description="Subwords in one batch, padding included; 'auto' takes what is fast and "
+            "fits the free memory."
+        ),
+    ] = "auto"
 
 
 class HeadSettings(BaseModel):

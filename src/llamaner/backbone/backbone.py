@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from llamaner.backbone.activations import activation_bytes
 from llamaner.backbone.alignment import Subwords, WordPooling, align
-from llamaner.backbone.batches import token_budget_batches
 from llamaner.backbone.blocks import (
     Blocks,
     choose_device,
@@ -27,6 +27,8 @@ from llamaner.backbone.blocks import (
     read_config,
     torch_dtype,
 )
+from llamaner.backbone.budget import TokenBudget, choose_budget, free_bytes
+from llamaner.backbone.loading import require_quantization
 from llamaner.backbone.source import find_model
 from llamaner.backbone.tokenizer import BackboneTokenizer
 from llamaner.backbone.unpacking import unpacked_gguf
@@ -78,6 +80,7 @@ class Backbone:
         self.layers = choose_layers(self.settings.layers, self.depth)
         self.device = choose_device(self.settings.device)
         self.precision = choose_precision(self.settings.precision, self.device)
+        require_quantization(self.settings.quantization, self.device)
         self.window, self.overlap = _choose_windows(
             self.settings, getattr(config, "max_position_embeddings", None)
         )
@@ -91,11 +94,26 @@ class Backbone:
     def blocks(self) -> Blocks:
         """The blocks up to the highest layer used."""
         with status("loading the backbone"):
-            return Blocks.load(self._folder, self.layers, torch_dtype(self.precision), self.device)
+            return Blocks.load(
+                self._folder,
+                self.layers,
+                torch_dtype(self.precision),
+                self.device,
+                self.settings.quantization,
+            )
+
+    @cached_property
+    def budget(self) -> TokenBudget:
+        """How many subwords a batch holds, chosen when the blocks are in memory."""
+        if self.settings.token_budget != "auto":
+            return TokenBudget(self.settings.token_budget)
+        each = activation_bytes(self.blocks.model.config, self.layers, self.precision, 1)
+        return TokenBudget(choose_budget(free_bytes(self.device), each, self.device))
 
     @property
     def dependencies(self) -> dict[str, Any]:
         """Everything but the text that changes the vectors, as JSON can hold it."""
+        quantization = self.settings.quantization
         return {
             "algorithm": ALGORITHM,
             "fingerprint": self.fingerprint,
@@ -107,6 +125,7 @@ class Backbone:
             "window": self.window,
             "overlap": self.overlap,
             "precision": self.precision,
+            **({} if quantization == "none" else {"quantization": quantization}),
         }
 
     @property
@@ -139,9 +158,9 @@ class Backbone:
         ]
         assembly = _Assembly([len(s) for s in sentences], [row.sentence for row in rows])
         lengths = [len(row.ids) for row in rows]
-        for indices in token_budget_batches(lengths, self.settings.token_budget):
-            batch = [rows[i] for i in indices]
-            yield from assembly.add(batch, self._states(batch))
+        batches = self.budget.batches(lengths, lambda some: self._states([rows[i] for i in some]))
+        for indices, states in batches:
+            yield from assembly.add([rows[i] for i in indices], states)
 
     def _rows(self, index: int, sentence: Sentence, subwords: Subwords) -> Iterator[_Row]:
         if not len(sentence):

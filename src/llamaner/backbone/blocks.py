@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llamaner.backbone.loading import first_blocks, read_decoder
 from llamaner.backbone.quiet import quiet_transformers
-from llamaner.configuration import Precision
+from llamaner.configuration import Precision, Quantization
 from llamaner.errors import BackboneError, ConfigurationError
 
 DEFAULT_DEPTHS = (0.3, 0.4, 0.6, 0.73, 0.87)
@@ -51,22 +52,23 @@ def choose_precision(precision: Precision, device: torch.device) -> Precision:
     return "float32"
 
 
-def read_config(folder: Path) -> Any:
-    """The Transformers configuration of a model folder.
+def read_config(path: Path) -> Any:
+    """The Transformers configuration of a model folder, or of a GGUF file.
 
     Raises ``BackboneError`` for a model that is no decoder of the LLaMA kind.
     """
     from transformers import AutoConfig
 
+    place = (path, {}) if path.is_dir() else (path.parent, {"gguf_file": path.name})
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(folder).get_text_config()
+            config = AutoConfig.from_pretrained(place[0], **place[1]).get_text_config()
     except Exception as error:
         # Transformers raises errors of many kinds for a configuration that it cannot use.
         reason = str(error).partition("\n")[0]
-        raise BackboneError(f"{folder}: config.json cannot be used ({reason})") from error
+        raise BackboneError(f"{path}: the configuration cannot be used ({reason})") from error
     if not hasattr(config, "num_hidden_layers") or getattr(config, "is_encoder_decoder", False):
-        raise BackboneError(f"{folder}: {config.model_type} is not a decoder of the LLaMA kind")
+        raise BackboneError(f"{path}: {config.model_type} is not a decoder of the LLaMA kind")
     return config
 
 
@@ -107,31 +109,20 @@ class Blocks(nn.Module):
 
     @classmethod
     def load(
-        cls, folder: Path, layers: tuple[int, ...], dtype: torch.dtype, device: torch.device
+        cls,
+        folder: Path,
+        layers: tuple[int, ...],
+        dtype: torch.dtype,
+        device: torch.device,
+        quantization: Quantization = "none",
     ) -> Blocks:
         """Read the blocks up to the highest of ``layers`` from a model folder.
 
         Raises ``BackboneError`` where weights are missing or of another shape.
         """
-        from transformers import AutoModel
-
-        config = read_config(folder)
-        config.num_hidden_layers = max(1, *layers)
-        if getattr(config, "layer_types", None):
-            config.layer_types = config.layer_types[: config.num_hidden_layers]
-        try:
-            with quiet_transformers():
-                model, report = AutoModel.from_pretrained(
-                    folder, config=config, dtype=dtype, output_loading_info=True
-                )
-        except Exception as error:
-            # safetensors has an error of its own for a damaged file, and torch for others.
-            reason = str(error).partition("\n")[0]
-            raise BackboneError(f"{folder}: the weights cannot be loaded ({reason})") from error
-        if report["missing_keys"]:
-            missing = sorted(report["missing_keys"])
-            raise BackboneError(f"{folder}: {len(missing)} weights are missing, as {missing[0]}")
-        blocks = cls(model.to(device), layers)
+        config = first_blocks(read_config(folder), max(1, *layers))
+        model = read_decoder(folder, config, dtype, device, quantization)
+        blocks = cls(model, layers)
         blocks.require_causal(str(folder))
         return blocks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from llamaner.locations import cache_folder
 from llamaner.terminal import console, progress_bar
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
+
     from llamaner.corpus import Sentence
 
 _KEY = re.compile("[0-9a-f]{32}")
@@ -72,15 +74,24 @@ class FeatureStore:
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root).expanduser() if root else cache_folder() / "features"
 
-    def features(self, backbone: Backbone, sentences: Sequence[Sentence]) -> Features:
+    def features(
+        self,
+        backbone: Backbone,
+        sentences: Sequence[Sentence],
+        processes: PartialState | None = None,
+    ) -> Features:
         """The vectors of ``sentences``, of which only those not yet stored are computed.
 
-        Waits for another process that is adding to the same features. Raises ``StoreError``
-        where the disk has no room, or the folder cannot be written.
+        Waits for another process that is adding to the same features. ``processes`` that all call
+        it share the work; the folder must be the same for all. Raises ``StoreError`` where the
+        disk has no room, or the folder cannot be written.
         """
         shape = (len(backbone.layers), backbone.width)
+        shelf = Shelf(self.root / backbone.key, shape)
         with self._told_as_store_errors():
-            return self._features(Shelf(self.root / backbone.key, shape), backbone, sentences)
+            if processes is not None and processes.num_processes > 1:
+                self._compute_together(shelf, backbone, sentences, processes)
+            return self._features(shelf, backbone, sentences)
 
     def _features(
         self, shelf: Shelf, backbone: Backbone, sentences: Sequence[Sentence]
@@ -155,6 +166,39 @@ class FeatureStore:
                 stack.enter_context(lock.acquire())
             shelf.describe({"model": backbone.settings.model, **backbone.dependencies})
             return stack.pop_all()
+
+    def _compute_together(
+        self,
+        shelf: Shelf,
+        backbone: Backbone,
+        sentences: Sequence[Sentence],
+        processes: PartialState,
+    ) -> None:
+        """Each process computes a part; the first, which holds the lock, adds up the parts."""
+        rank, count = processes.process_index, processes.num_processes
+        with self._adding(shelf, backbone) if rank == 0 else nullcontext():
+            if rank == 0:
+                # Of a run that was killed.
+                shelf.take_up_parts()
+            processes.wait_for_everyone()
+            missing = self._missing(shelf, sentences)
+            if rank == 0 and missing:
+                # What the others computed is on disk twice for a moment.
+                shelf.require_room(2 * sum(len(sentence) for sentence in missing))
+                console.print(f"{count} processes share {len(missing):,} sentences")
+            processes.wait_for_everyone()
+            if mine := missing[rank::count]:
+                self._compute(shelf if rank == 0 else shelf.part(rank), backbone, mine)
+            processes.wait_for_everyone()
+            if rank == 0:
+                shelf.take_up_parts()
+            processes.wait_for_everyone()
+
+    def _missing(self, shelf: Shelf, sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+        """What is not stored, each once, the longest first, so that parts take alike."""
+        found = shelf.find([digest_of(sentence) for sentence in sentences])
+        missing = {d: s for s in sentences if (d := digest_of(s)) not in found}
+        return sorted(missing.values(), key=len, reverse=True)
 
     def _compute(self, shelf: Shelf, backbone: Backbone, sentences: Sequence[Sentence]) -> None:
         words = sum(len(sentence) for sentence in sentences)

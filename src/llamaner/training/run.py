@@ -6,14 +6,14 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from filelock import FileLock, Timeout
 from transformers import get_cosine_schedule_with_warmup
 
@@ -36,6 +36,7 @@ from llamaner.training.checkpoints import (
 from llamaner.training.data import data_digest, read_documents, sentences_of
 from llamaner.training.examples import Examples
 from llamaner.training.metrics import MetricsLog
+from llamaner.training.processes import add_up, agreed, join_processes, share_of
 
 DEFAULT_EPOCHS = 8
 DEFAULT_STEPS = 500
@@ -61,16 +62,19 @@ def train(
     neither ``resume`` nor ``overwrite`` is set, and ``CheckpointError`` where a run cannot be
     resumed.
     """
-    if not resume:
+    processes = join_processes(configuration.backbone.device)
+    first = processes.is_main_process
+    if first and not resume:
         _require_free(configuration.output, overwrite=overwrite)
     documents, dev_documents = read_documents(configuration)
     backbone = Backbone(configuration.backbone)
     sentences, dev_sentences = sentences_of(documents), sentences_of(dev_documents)
-    with _locked(configuration.output):
+    with _locked(configuration.output) if first else nullcontext():
         store = FeatureStore(configuration.store)
-        features = store.features(backbone, [*sentences, *dev_sentences])
-        if not resume:
+        features = store.features(backbone, [*sentences, *dev_sentences], processes)
+        if first and not resume:
             _begin(configuration)
+        processes.wait_for_everyone()
         run = _Run(
             configuration,
             backbone,
@@ -78,6 +82,7 @@ def train(
             sentences,
             features.part(0, len(sentences)),
             features.part(len(sentences), len(features)),
+            processes,
             resume=resume,
         )
         return run.to_the_end()
@@ -94,6 +99,7 @@ class _Run:
         sentences: Sequence[Sentence],
         features: Features,
         dev_features: Features,
+        processes: PartialState,
         *,
         resume: bool,
     ) -> None:
@@ -102,6 +108,7 @@ class _Run:
         self.dev_documents = dev_documents
         self.dev_sentences = sentences_of(dev_documents)
         self.dev_features = dev_features
+        self.processes = processes
         set_seed(configuration.seed)
         self.tagger = _new_tagger(configuration, backbone, sentences)
         self.examples = Examples(self.tagger, sentences, features)
@@ -118,20 +125,27 @@ class _Run:
     def to_the_end(self) -> TrainingResult:
         """Train until the last epoch, or until patience is at its end."""
         state = self.state
-        log = MetricsLog(self.folder, state.history)
+        log = MetricsLog(self.folder, state.history) if self.processes.is_main_process else None
         total = self.steps * (self.epochs - state.epoch)
         with progress_bar("training (steps)", total) as bar:
             while state.epoch < self.epochs and not self._out_of_patience():
                 row = self._epoch(bar)
-                log.epoch(row)
+                if log is not None:
+                    log.epoch(row)
                 _tell(row, self.epochs, best=row["epoch"] == state.best_epoch)
                 save_checkpoint(self.folder, self.accelerator, state)
-        log.close()
+        if log is not None:
+            log.close()
         return self._result()
 
     def _prepare(self, backbone: Backbone) -> None:
         configuration = self.configuration
-        self.accelerator = Accelerator(cpu=backbone.device.type == "cpu", device_placement=False)
+        self.accelerator = Accelerator(
+            cpu=backbone.device.type == "cpu",
+            device_placement=False,
+            # A step is a step of the whole batch, however many processes share it.
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+        )
         network = self.tagger.network.to(backbone.device)
         optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -142,9 +156,12 @@ class _Run:
         schedule = get_cosine_schedule_with_warmup(
             optimizer, round(steps * configuration.warmup), steps
         )
-        self.network, self.optimizer, self.schedule = self.accelerator.prepare(
-            network, optimizer, schedule
-        )
+        # Unwrapped: the processes add their gradients up themselves (`add_up`).
+        self.network = self.accelerator.prepare_model(network, evaluation_mode=True)
+        self.optimizer, self.schedule = self.accelerator.prepare(optimizer, schedule)
+        if rank := self.processes.process_index:
+            # What dropout leaves out differs between the parts of a batch.
+            torch.manual_seed(configuration.seed + rank)
 
     def _resume(self, data: str) -> None:
         found = last_checkpoint(self.folder)
@@ -168,7 +185,7 @@ class _Run:
         state.epoch += 1
         loss = self._train_epoch(bar)
         trained = time.monotonic()
-        f1 = self._dev_f1()
+        f1 = agreed(self._dev_f1(), self.processes)
         row = {
             "epoch": state.epoch,
             "loss": loss,
@@ -180,7 +197,8 @@ class _Run:
         state.history.append(row)
         if f1 > state.best_f1:
             state.best_f1, state.best_epoch = f1, state.epoch
-            self._save_tagger()
+            if self.processes.is_main_process:
+                self._save_tagger()
         return row
 
     def _train_epoch(self, bar: Bar) -> float:
@@ -196,9 +214,11 @@ class _Run:
         return total / len(batches)
 
     def _step(self, indices: Sequence[int]) -> float:
-        batch, tags = self.examples.load(indices)
-        loss = self.tagger.network.loss(batch, tags)
+        share, weight = share_of(indices, self.processes)
+        batch, tags = self.examples.load(share)
+        loss = self.tagger.network.loss(batch, tags) * weight
         self.accelerator.backward(loss)
+        loss = add_up(self.network.parameters(), loss, self.processes)
         self.accelerator.clip_grad_norm_(
             self.network.parameters(), self.configuration.gradient_clip
         )
@@ -213,6 +233,8 @@ class _Run:
         return value
 
     def _dev_f1(self) -> float:
+        if not self.processes.is_main_process:
+            return 0.0
         tagged = self.tagger.tag_features(self.dev_sentences, self.dev_features)
         gold = [sentence.tags() for sentence in self.dev_sentences]
         return strict_scores(gold, [sentence.tags() for sentence in tagged]).overall.f1
