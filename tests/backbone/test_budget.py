@@ -3,6 +3,7 @@
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from llamaner.backbone import Backbone
@@ -43,6 +44,7 @@ def test_batches_hold_everything_within_the_budget_longest_first(lengths, budget
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
 
 
+@hypothesis_settings(max_examples=40)
 @given(LENGTHS, st.integers(100, 2000), st.sampled_from(OUT_OF_MEMORY))
 def test_nothing_is_lost_where_memory_does_not_suffice(lengths, budget, error):
     tokens = TokenBudget(budget)

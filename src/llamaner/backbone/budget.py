@@ -93,7 +93,7 @@ def _unless_out_of_memory(
     # Outside of the handler: its traceback holds on to the tensors of the failed attempt.
     from accelerate.utils.memory import clear_device_cache
 
-    clear_device_cache(garbage_collection=True)
+    clear_device_cache()
     return None
 
 

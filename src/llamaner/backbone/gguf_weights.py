@@ -44,6 +44,9 @@ class GgufWeights:
         self._file, self._config = file, config
         self._reader = GGUFReader(file)
         architecture = read_field(self._reader, "general.architecture")[0]
+        if size := read_field(self._reader, f"{architecture}.attention.key_length"):
+            # Transformers reads it for some architectures, and takes a default for others.
+            config.head_dim = int(size[0])
         processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)
         self._processor = processor(config=config.to_dict())
         with torch.device("meta"):

@@ -128,6 +128,7 @@ def weight_bytes(
     config = first_blocks(copy.deepcopy(config), blocks)
     with torch.device("meta"):
         decoder = decoder_class(config)(config)
+        decoder.norm = torch.nn.Identity()  # as in ``Blocks``
     everything = sum(parameter.numel() for parameter in decoder.parameters())
     matrices = sum(
         module.weight.numel() for module in decoder.modules() if isinstance(module, torch.nn.Linear)
