@@ -192,7 +192,7 @@ def test_a_model_that_reads_to_the_right_is_refused(model_folder, settings_of):
 
 def test_windows_fit_what_the_model_can_read(model_folder, settings_of):
     backbone = Backbone(settings_of(model_folder, window=None, overlap=None, repeat=2))
-    assert (backbone.window, backbone.overlap) == (339, 84)
+    assert (backbone.reading.window, backbone.reading.overlap) == (339, 84)
     (found,) = vectors(backbone, [Sentence.from_words(["word"] * 2000)])
     assert np.isfinite(found).all()
 

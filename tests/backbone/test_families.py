@@ -75,7 +75,8 @@ def test_states_are_those_of_the_whole_model(family):
     ids = torch.randint(3, 1300, (2, 24), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
-        found = loaded(folder, layers)(torch.cat([ids, torch.zeros(2, 5, dtype=torch.long)], 1))
+        padded = torch.cat([ids, torch.zeros(2, 5, dtype=torch.long)], 1)
+        found = loaded(folder, layers)(padded, torch.tensor([24, 24]))
     for number, layer in enumerate(layers):
         torch.testing.assert_close(found[:, :24, number], expected[layer], atol=1e-5, rtol=1e-5)
 
@@ -111,7 +112,7 @@ def test_the_text_decoder_of_a_multimodal_model_is_found(tmp_path, tokenizer_of,
         whole = model.model.language_model(
             input_ids=ids, output_hidden_states=True, use_cache=False
         )
-        found = loaded(tmp_path, (0, 3))(ids)
+        found = loaded(tmp_path, (0, 3))(ids, torch.tensor([20]))
     torch.testing.assert_close(found[:, :, 1], whole.hidden_states[3], atol=1e-5, rtol=1e-5)
     backbone = Backbone(settings_of(tmp_path))
     ((_, vectors),) = backbone.embed([Sentence.from_words(["EU", "rejects", "it"])])

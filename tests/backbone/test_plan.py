@@ -40,7 +40,9 @@ def test_quantized_weights_are_planned_closely(tmp_path, quantization):
         num_attention_heads=4,
     )
     transformers.LlamaModel(config).save_pretrained(tmp_path)
-    blocks = Blocks.load(tmp_path, (2,), torch.bfloat16, torch.device("cpu"), quantization)
+    blocks = Blocks.load(
+        tmp_path, (2,), torch.bfloat16, torch.device("cpu"), quantization=quantization
+    )
     # Scales lie beside the weights.
     tensors = [*blocks.parameters()]
     scales = [getattr(p, "quant_state", None) for p in tensors]

@@ -15,7 +15,7 @@ from llamaner.backbone import Backbone, FeatureStore
 from llamaner.configuration import BackboneSettings, HeadSettings, TrainingConfiguration
 from llamaner.corpus import Corpus, read_corpus, sample_corpus, write_conll
 from llamaner.training import train
-from llamaner.training.processes import add_up, share_of
+from llamaner.training.processes import averaged, share_of
 
 
 class Group:
@@ -28,34 +28,36 @@ class Group:
 def test_the_shares_of_a_batch_make_up_the_whole():
     batch = list(range(7))
     shares = [share_of(batch, Group(index, 3)) for index in range(3)]
-    assert sorted(i for share, _ in shares for i in share) == batch
-    assert sum(weight for _, weight in shares) == pytest.approx(1)
-    assert share_of(batch, Group(0, 1)) == (batch, 1.0)
-    assert share_of([5], Group(2, 3)) == ([5], 0.0)
+    assert sorted(i for share in shares for i in share) == batch
+    assert max(map(len, shares)) - min(map(len, shares)) == 1
+    assert share_of(batch, Group(0, 1)) == batch
+    assert share_of([5], Group(2, 3)) == []
 
 
-def test_gradients_of_the_shares_add_up_to_that_of_the_batch(monkeypatch):
-    data = torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("size", [7, 2])
+def test_gradients_of_the_shares_make_that_of_the_batch(monkeypatch, size):
+    data = torch.randn(7, 4, generator=torch.Generator().manual_seed(0))[:size]
 
-    def gradient(share, weight):
+    def gradient(share, *, total):
         torch.manual_seed(1)
         network = nn.Linear(4, 1)
-        loss = network(data[list(share)]).square().mean() * weight
+        losses = network(data[list(share or [0])]).square()
+        loss = losses.sum() * bool(share) if total else losses.mean()
         loss.backward()
-        return network, loss
+        return network, loss, len(share)
 
-    whole, whole_loss = gradient(range(7), 1.0)
-    others = [gradient(*share_of(list(range(7)), Group(index, 3))) for index in (1, 2)]
+    whole, whole_loss, _ = gradient(range(size), total=False)
+    shares = [share_of(list(range(size)), Group(index, 3)) for index in range(3)]
+    (network, loss, count), *others = [gradient(share, total=True) for share in shares]
 
     def all_reduce(flat):
-        for network, loss in others:
-            parts = [loss.detach().reshape(1), *(p.grad.flatten() for p in network.parameters())]
-            flat += torch.cat(parts)
+        for other, total, number in others:
+            own = [total.detach().reshape(1), torch.tensor([float(number)])]
+            flat += torch.cat([*own, *(p.grad.flatten() for p in other.parameters())])
 
     monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
-    network, loss = gradient(*share_of(list(range(7)), Group(0, 3)))
-    total = add_up(network.parameters(), loss, Group(0, 3))
-    torch.testing.assert_close(total, whole_loss.detach())
+    mean = averaged(network.parameters(), loss, count)
+    torch.testing.assert_close(mean, whole_loss.detach())
     for found, expected in zip(network.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(found.grad, expected.grad)
 
@@ -123,9 +125,9 @@ def test_two_processes_give_the_same_features_and_scores(model_folder, tmp_path)
 
     backbone = Backbone(configured("alone").backbone)
     names = ("train.conll", "dev.conll")
-    sentences = [s for name in names for s in read_corpus(tmp_path / name).sentences]
-    one = FeatureStore(tmp_path / "alone-store").features(backbone, sentences)
-    other = FeatureStore(tmp_path / "together-store").features(backbone, sentences)
+    documents = [d for name in names for d in read_corpus(tmp_path / name).documents]
+    one = FeatureStore(tmp_path / "alone-store").document_features(backbone, documents)
+    other = FeatureStore(tmp_path / "together-store").document_features(backbone, documents)
     for first, second in zip(one, other, strict=True):
         np.testing.assert_allclose(first, second, atol=4e-3)
     assert not list((tmp_path / "together-store").rglob("part-*"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from llamaner.backbone.attention import padding_mask, see_both_ways
 from llamaner.backbone.loading import first_blocks, read_decoder
 from llamaner.backbone.quiet import quiet_transformers
 from llamaner.configuration import Precision, Quantization
@@ -91,19 +93,26 @@ class Blocks(nn.Module):
     """Subword ids → hidden states of the layers used.
 
     Blocks above the highest of ``layers`` are neither kept nor run, nor is the final norm:
-    a layer's state is what its block adds up to.
+    a layer's state is what its block adds up to. Blocks before ``first``, counted from 1, are not
+    there either; the states below it are then given.
     """
 
-    def __init__(self, model: nn.Module, layers: tuple[int, ...]) -> None:
+    def __init__(self, model: nn.Module, layers: tuple[int, ...], *, first: int = 1) -> None:
         super().__init__()
         blocks = getattr(model, "layers", None)
         if not isinstance(blocks, nn.ModuleList):
             raise BackboneError(f"{type(model).__name__} is not a decoder of the LLaMA kind")
-        model.layers = blocks[: max(1, *layers)]
+        blocks = blocks[: max(first, *layers)]
+        for index in range(first - 1):
+            blocks[index] = _PassThrough()
+        model.layers = blocks
         model.norm = nn.Identity()
         self.model = model.eval().requires_grad_(False)
-        self.layers = layers
+        self.layers, self.first = layers, first
         self._states: dict[int, Tensor] = {}
+        self._start: Tensor | None = None
+        self._padding: Tensor | None = None
+        blocks[first - 1].register_forward_pre_hook(self._begin, with_kwargs=True)
         for layer in layers:
             self._watch(layer)
 
@@ -114,28 +123,46 @@ class Blocks(nn.Module):
         layers: tuple[int, ...],
         dtype: torch.dtype,
         device: torch.device,
+        *,
         quantization: Quantization = "none",
+        unmasked: Collection[int] = (),
+        first: int = 1,
     ) -> Blocks:
-        """Read the blocks up to the highest of ``layers`` from a model folder.
+        """Read the blocks from ``first`` to the highest of ``layers`` from a model folder.
 
-        Raises ``BackboneError`` where weights are missing or of another shape.
+        Those in ``unmasked``, counted from 1, see what follows. Raises ``BackboneError`` where
+        weights are missing or of another shape.
         """
-        config = first_blocks(read_config(folder), max(1, *layers))
+        config = first_blocks(read_config(folder), max(first, *layers))
         model = read_decoder(folder, config, dtype, device, quantization)
-        blocks = cls(model, layers)
+        blocks = cls(model, layers, first=first)
         blocks.require_causal(str(folder))
+        blocks.unmask(unmasked)
         return blocks
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, lengths: Tensor, start: Tensor | None = None) -> Tensor:
         """``ids`` (B, S), padded at the right, → states (B, S, L, D) of ``layers`` in order.
 
-        No mask is needed: a causal block's state depends on nothing to its right.
+        ``lengths`` (B) are the rows' without padding. ``start`` (B, S, D) takes the place of the
+        state below block ``first``. A causal block needs no mask: its state depends on nothing to
+        its right.
         """
+        dtype = next(self.parameters()).dtype
+        self._start = start
+        self._padding = padding_mask(lengths, ids.shape[1], dtype)
         try:
             self.model(input_ids=ids, use_cache=False)
             return torch.stack([self._states[layer] for layer in self.layers], dim=2)
         finally:
             self._states.clear()
+            self._start = self._padding = None
+
+    def unmask(self, unmasked: Collection[int]) -> None:
+        """Let these blocks, counted from 1, see what follows."""
+        blocks: Any = self.model.layers
+        for number in unmasked:
+            if self.first <= number <= len(blocks):
+                see_both_ways(blocks[number - 1], self._padding_mask)
 
     @torch.inference_mode()
     def require_causal(self, name: str) -> None:
@@ -143,16 +170,31 @@ class Blocks(nn.Module):
 
         Rows are padded at the right without a mask: a bidirectional encoder would read the padding.
         """
-        ids = torch.tensor([[3, 4, 5], [3, 4, 6]], device=next(self.parameters()).device)
-        one, other = self(ids)[:, :2].float()
+        device = next(self.parameters()).device
+        ids = torch.tensor([[3, 4, 5], [3, 4, 6]], device=device)
+        one, other = self(ids, torch.tensor([3, 3], device=device))[:, :2].float()
         if not torch.allclose(one, other, rtol=1e-3, atol=1e-3):
             raise BackboneError(f"{name}: reads to the right; a causal LLaMA decoder is needed")
 
+    def _padding_mask(self) -> Tensor:
+        assert self._padding is not None
+        return self._padding
+
+    def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Put the given states in the place of what the blocks before would have made."""
+        if self._start is None:
+            return None
+        if args:
+            return (self._start, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": self._start}
+
     def _watch(self, layer: int) -> None:
         blocks: Any = self.model.layers
-        if layer == 0:
-            blocks[0].register_forward_pre_hook(
-                lambda _, args, kwargs: self._keep(0, args[0] if args else kwargs["hidden_states"]),
+        if layer == self.first - 1:
+            blocks[layer].register_forward_pre_hook(
+                lambda _, args, kwargs: self._keep(
+                    layer, args[0] if args else kwargs["hidden_states"]
+                ),
                 with_kwargs=True,
             )
         else:
@@ -160,6 +202,13 @@ class Blocks(nn.Module):
 
     def _keep(self, layer: int, output: Tensor | tuple[Tensor, ...]) -> None:
         self._states[layer] = output if isinstance(output, Tensor) else output[0]
+
+
+class _PassThrough(nn.Module):
+    """Stands where a block is not needed."""
+
+    def forward(self, hidden_states: Tensor, **_: Any) -> Tensor:
+        return hidden_states
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:

@@ -33,8 +33,8 @@ from llamaner.errors import StoreError
 from llamaner.files import replace_file
 
 if TYPE_CHECKING:
-    from llamaner.backbone.backbone import Vectors
-    from llamaner.corpus import Sentence
+    from llamaner.backbone.assembly import Vectors
+    from llamaner.backbone.passages import Passage
 
 ENTRY = np.dtype([("digest", "V16"), ("row", "<u8"), ("rows", "<u4"), ("crc", "<u4")])
 _SYNC_BYTES = 64 << 20
@@ -187,10 +187,10 @@ class Appender:
         self._pending_bytes = 0
 
 
-def digest_of(sentence: Sentence) -> bytes:
+def digest_of(passage: Passage) -> bytes:
     """16 bytes for the text and where its words lie."""
-    spans = np.asarray(sentence.spans, dtype="<i8").tobytes()
-    text = sentence.text.encode("utf-8", "surrogatepass")
+    spans = np.asarray(passage.spans, dtype="<i8").tobytes()
+    text = passage.text.encode("utf-8", "surrogatepass")
     data = len(text).to_bytes(8, "little") + text + spans
     return hashlib.blake2b(data, digest_size=16).digest()
 

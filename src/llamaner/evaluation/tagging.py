@@ -12,7 +12,7 @@ from llamaner.tagger import NerTagger
 
 def evaluate_tagger(tagger: NerTagger, corpus: Corpus, store: FeatureStore) -> Evaluation:
     """Tag all sentences of ``corpus``, with features of ``store``, and compare."""
-    features = store.features(tagger.backbone, list(corpus.sentences))
+    features = store.document_features(tagger.backbone, corpus.documents)
     return evaluate_features(tagger, corpus.documents, features)
 
 

@@ -39,29 +39,26 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def share_of(batch: Sequence[int], processes: PartialState) -> tuple[Sequence[int], float]:
-    """The part of a batch that falls to this process, and the weight of its mean loss.
+def share_of(batch: Sequence[int], processes: PartialState) -> Sequence[int]:
+    """The part of a batch that falls to this process; it may be empty."""
+    return batch[processes.process_index :: processes.num_processes]
 
-    Where there are fewer sentences than processes, some take one that weighs nothing.
+
+def averaged(parameters: Iterable[nn.Parameter], total: Tensor, count: int) -> Tensor:
+    """The mean loss of a batch that the processes share, and its gradient in the parameters.
+
+    ``total`` is the loss of this process's ``count`` sentences, not divided by their number, and
+    ``parameters`` have its gradient.
     """
-    if processes.num_processes == 1:
-        return batch, 1.0
-    mine = batch[processes.process_index :: processes.num_processes]
-    return mine or batch[:1], len(mine) / len(batch)
-
-
-def add_up(parameters: Iterable[nn.Parameter], loss: Tensor, processes: PartialState) -> Tensor:
-    """The sum of ``loss`` over all processes, and in each parameter the sum of the gradients."""
-    if processes.num_processes == 1:
-        return loss
     given = [parameter for parameter in parameters if parameter.requires_grad]
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in given]
-    flat = torch.cat([loss.detach().reshape(1), *(gradient.flatten() for gradient in gradients)])
+    own = [total.detach().reshape(1), total.new_tensor([float(count)])]
+    flat = torch.cat([*own, *(gradient.flatten() for gradient in gradients)])
     torch.distributed.all_reduce(flat)
-    total, *sums = flat.split([1, *(gradient.numel() for gradient in gradients)])
-    for parameter, summed in zip(given, sums, strict=True):
-        parameter.grad = summed.view_as(parameter)
-    return total[0]
+    loss, *sums = (flat / flat[1]).split([1, 1, *(g.numel() for g in gradients)])
+    for parameter, mean in zip(given, sums[1:], strict=True):
+        parameter.grad = mean.view_as(parameter)
+    return loss[0]
 
 
 def agreed(value: float, processes: PartialState) -> float:
