@@ -41,7 +41,7 @@ def measure(values: dict, sentences: int) -> dict:
     from llamaner.backbone import Backbone
     from llamaner.backbone.plan import plan_memory
     from llamaner.configuration import BackboneSettings
-    from llamaner.corpus import Sentence
+    from llamaner.corpus import Document, Sentence
 
     half = values.pop("half", False)
     settings = BackboneSettings(**values)
@@ -52,11 +52,13 @@ def measure(values: dict, sentences: int) -> dict:
     backbone = Backbone(settings)
     words = TEXT.split()
     given = [Sentence.from_words(words[number % 9 :]) for number in range(sentences)]
-    backbone.tokenizer([sentence.text for sentence in given])
+    documents = [Document.from_sentences(given[i : i + 20]) for i in range(0, sentences, 20)]
+    passages = backbone.passages(documents)
+    backbone.tokenizer([passage.text for passage in passages])
     program = memory("VmRSS")
     backbone.blocks  # noqa: B018  (loads them)
     loaded = memory("VmHWM")
-    for _ in backbone.embed(given):
+    for _ in backbone.embed(passages):
         pass
     return {
         "planned_program": plan.program,
@@ -92,7 +94,7 @@ def row(values: dict, found: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="default")
-    parser.add_argument("--sentences", type=int, default=200)
+    parser.add_argument("--sentences", type=int, default=240)
     parser.add_argument("--row", help="JSON settings: measure them in this process")
     arguments = parser.parse_args()
     if arguments.row:

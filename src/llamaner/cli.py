@@ -121,11 +121,9 @@ def plan(
     overrides = {"backbone": settings.model_dump(exclude_unset=True)}
     configuration = read_configuration(config, overrides)
     names = data or [name for name in (configuration.train, configuration.dev) if name]
-    columns = {
-        "word_column": configuration.word_column,
-        "tag_column": configuration.tag_column,
-    }
-    sentences = [s for name in names for s in read_corpus(name, **columns).sentences]
+    word, tag = configuration.word_column, configuration.tag_column
+    corpora = [read_corpus(name, word_column=word, tag_column=tag) for name in names]
+    sentences = [sentence for corpus in corpora for sentence in corpus.sentences]
     found = plan_memory(
         configuration.backbone, words=sum(map(len, sentences)), sentences=len(sentences)
     )

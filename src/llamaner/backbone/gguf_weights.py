@@ -34,24 +34,24 @@ class GgufWeights:
 
     def __init__(self, file: Path, config: Any) -> None:
         from gguf import GGUFReader
-        from transformers.modeling_gguf_pytorch_utils import (
-            TENSOR_PROCESSORS,
-            TensorProcessor,
-            get_gguf_hf_weights_map,
-            read_field,
-        )
+        from transformers import modeling_gguf_pytorch_utils as untyped
 
+        transformers_gguf: Any = untyped
         self._file, self._config = file, config
         self._reader = GGUFReader(file)
-        architecture = read_field(self._reader, "general.architecture")[0]
-        if size := read_field(self._reader, f"{architecture}.attention.key_length"):
+        (architecture,) = transformers_gguf.read_field(self._reader, "general.architecture")
+        key = f"{architecture}.attention.key_length"
+        if size := transformers_gguf.read_field(self._reader, key):
             # Transformers reads it for some architectures, and takes a default for others.
             config.head_dim = int(size[0])
-        processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)
-        self._processor = processor(config=config.to_dict())
+        plain = transformers_gguf.TensorProcessor
+        processor = transformers_gguf.TENSOR_PROCESSORS.get(architecture, plain)
+        self._processor: Any = processor(config=config.to_dict())
         with torch.device("meta"):
             decoder = decoder_class(config)(config)
-        self._names: dict[str, str] = get_gguf_hf_weights_map(decoder, self._processor)
+        self._names: dict[str, str] = transformers_gguf.get_gguf_hf_weights_map(
+            decoder, self._processor
+        )
         self._require_all(set(decoder.state_dict()))
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:

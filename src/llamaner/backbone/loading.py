@@ -97,12 +97,13 @@ def _quantized(quantization: Quantization, dtype: torch.dtype) -> dict[str, Any]
     """How bitsandbytes keeps the matrices of the blocks: LLM.int8() or NF4."""
     if quantization == "none":
         return {}
-    from transformers import BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig as Untyped
 
+    configured: Any = Untyped
     if quantization == "8bit":
-        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+        return {"quantization_config": configured(load_in_8bit=True)}
     return {
-        "quantization_config": BitsAndBytesConfig(
+        "quantization_config": configured(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
         )
     }
@@ -114,7 +115,7 @@ def _lazy_weights(folder: Path, blocks: int) -> Mapping[str, Any]:
 
     found: dict[str, Any] = {}
     for file in weight_files(folder):
-        opened = safe_open(file, framework="pt", backend="pread")
+        opened: Any = safe_open(file, framework="pt", backend="pread")
         found.update((name, opened.get_slice(name)) for name in opened.keys())  # noqa: SIM118
     prefix = _decoder_prefix(found)
     own = {

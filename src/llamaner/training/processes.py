@@ -55,10 +55,11 @@ def averaged(parameters: Iterable[nn.Parameter], total: Tensor, count: int) -> T
     own = [total.detach().reshape(1), total.new_tensor([float(count)])]
     flat = torch.cat([*own, *(gradient.flatten() for gradient in gradients)])
     torch.distributed.all_reduce(flat)
-    loss, *sums = (flat / flat[1]).split([1, 1, *(g.numel() for g in gradients)])
-    for parameter, mean in zip(given, sums[1:], strict=True):
+    flat /= flat[1].clone()
+    sizes = [gradient.numel() for gradient in gradients]
+    for parameter, mean in zip(given, torch.split(flat[2:], sizes), strict=True):
         parameter.grad = mean.view_as(parameter)
-    return loss[0]
+    return flat[0]
 
 
 def agreed(value: float, processes: PartialState) -> float:
