@@ -101,7 +101,13 @@ class BackboneSettings(BaseModel):
             "needs bitsandbytes."
         ),
     ] = "none"
-    device: Annotated[str, Field(description="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.")] = "auto"
+    device: Annotated[
+        str,
+        Field(
+            description="'auto', 'cpu', 'cuda', 'cuda:1', 'mps', or 'all': the blocks are spread "
+            "over all GPUs."
+        ),
+    ] = "auto"
     token_budget: Annotated[
         TokenBudget,
         Field(

@@ -5,9 +5,9 @@ import torch
 import transformers
 
 from llamaner.backbone import Backbone
-from llamaner.backbone.blocks import Blocks, read_config
+from llamaner.backbone.blocks import Blocks, choose_device, read_config
 from llamaner.corpus import Sentence
-from llamaner.errors import BackboneError
+from llamaner.errors import BackboneError, ConfigurationError
 
 DEPTH = 6
 FAMILIES = {
@@ -88,6 +88,21 @@ def test_only_the_blocks_that_are_used_are_there(family):
     per_block = sum(p.numel() for p in model.model.layers[0].parameters())
     embedding = model.model.embed_tokens.weight.numel()
     assert sum(p.numel() for p in blocks.parameters()) == embedding + 2 * per_block
+
+
+def test_blocks_may_be_placed_by_accelerate(family):
+    # On a machine without GPUs it places them all on the CPU.
+    folder, _ = family
+    ids, lengths = torch.arange(3, 13)[None], torch.tensor([10])
+    found = loaded(folder, (1, 3), spread=True)(ids, lengths)
+    assert torch.equal(found, loaded(folder, (1, 3))(ids, lengths))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_all_gpus_must_be_several(monkeypatch, count):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(ConfigurationError, match=f"for several GPUs, and here are {count}"):
+        choose_device("all")
 
 
 def test_the_text_decoder_of_a_multimodal_model_is_found(tmp_path, tokenizer_of, settings_of):

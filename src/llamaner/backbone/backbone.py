@@ -107,6 +107,7 @@ class Backbone:
                 torch_dtype(self.precision),
                 self.device,
                 quantization=self.settings.quantization,
+                spread=self.settings.device == "all",
                 unmasked=unmasked_blocks(self.settings.attention, self.depth),
                 first=first,
             )

@@ -25,13 +25,18 @@ _DTYPES: dict[Precision, torch.dtype] = {
 
 
 def choose_device(device: str) -> torch.device:
-    """The device that ``device`` names; ``auto`` is the first accelerator, or the CPU.
+    """The device that ``device`` names; ``auto`` is the first accelerator, or the CPU;
+    with ``all`` the first GPU, on which what goes through all of them starts and ends.
 
     Raises ``ConfigurationError`` for a device that this machine lacks.
     """
     if device == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator if accelerator is not None else torch.device("cpu")
+    if device == "all":
+        if (count := torch.cuda.device_count()) < 2:
+            raise ConfigurationError(f"device 'all' is for several GPUs, and here are {count}")
+        return torch.device("cuda:0")
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
@@ -125,6 +130,7 @@ class Blocks(nn.Module):
         device: torch.device,
         *,
         quantization: Quantization = "none",
+        spread: bool = False,
         unmasked: Collection[int] = (),
         first: int = 1,
     ) -> Blocks:
@@ -134,7 +140,7 @@ class Blocks(nn.Module):
         weights are missing or of another shape.
         """
         config = first_blocks(read_config(folder), max(first, *layers))
-        model = read_decoder(folder, config, dtype, device, quantization)
+        model = read_decoder(folder, config, dtype, device, quantization, spread=spread)
         blocks = cls(model, layers, first=first)
         blocks.require_causal(str(folder))
         blocks.unmask(unmasked)
@@ -152,7 +158,7 @@ class Blocks(nn.Module):
         self._padding = padding_mask(lengths, ids.shape[1], dtype)
         try:
             self.model(input_ids=ids, use_cache=False)
-            return torch.stack([self._states[layer] for layer in self.layers], dim=2)
+            return torch.stack([self._states[layer].to(ids.device) for layer in self.layers], dim=2)
         finally:
             self._states.clear()
             self._start = self._padding = None

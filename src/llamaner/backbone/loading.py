@@ -51,10 +51,13 @@ def read_decoder(
     dtype: torch.dtype,
     device: torch.device,
     quantization: Quantization = "none",
+    *,
+    spread: bool = False,
 ) -> nn.Module:
     """The decoder that ``config`` describes, its weights read from ``folder`` onto ``device``.
 
-    Raises ``BackboneError`` where weights are missing, damaged or of another shape.
+    With ``spread`` the blocks are placed on all GPUs, and on the CPU what is left over. Raises
+    ``BackboneError`` where weights are missing, damaged or of another shape.
     """
     try:
         with quiet_transformers():
@@ -63,7 +66,7 @@ def read_decoder(
                 config=config,
                 state_dict=_lazy_weights(folder, config.num_hidden_layers),
                 dtype=dtype,
-                device_map={"": device},
+                device_map="auto" if spread else {"": device},
                 output_loading_info=True,
                 **_quantized(quantization, dtype),
             )
