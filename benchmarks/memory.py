@@ -1,6 +1,6 @@
 """Compare the memory that `llamaner plan` foretells with what extraction takes at its peak.
 
-    python benchmarks/memory.py [--model default] [--sentences 200]
+    python benchmarks/memory.py [--model default]
 
 Each row is a process of its own. "program" is what the process takes before the weights are read:
 Python, PyTorch, Transformers and the tokenizer. "peak" is the largest resident set; the ratios are
@@ -18,7 +18,6 @@ ROWS = (
     {"precision": "bfloat16"},
     {"precision": "bfloat16", "half": True},
     {"precision": "bfloat16", "token_budget": 8192},
-    {"precision": "float32", "token_budget": 8192},
     {"precision": "bfloat16", "quantization": "4bit"},
 )
 TEXT = (
@@ -34,7 +33,7 @@ def memory(name: str) -> int:
     return int(found.split()[1]) * 1024
 
 
-def measure(values: dict, sentences: int) -> dict:
+def measure(values: dict) -> dict:
     """Sizes in bytes of one extraction in this process."""
     from transformers import AutoModel  # noqa: F401  (what loading the blocks imports)
 
@@ -51,6 +50,8 @@ def measure(values: dict, sentences: int) -> dict:
         plan = plan_memory(settings)
     backbone = Backbone(settings)
     words = TEXT.split()
+    # Two batches and a bit: the first is the largest.
+    sentences = plan.chosen.token_budget // 30
     given = [Sentence.from_words(words[number % 9 :]) for number in range(sentences)]
     documents = [Document.from_sentences(given[i : i + 20]) for i in range(0, sentences, 20)]
     passages = backbone.passages(documents)
@@ -94,11 +95,10 @@ def row(values: dict, found: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="default")
-    parser.add_argument("--sentences", type=int, default=240)
     parser.add_argument("--row", help="JSON settings: measure them in this process")
     arguments = parser.parse_args()
     if arguments.row:
-        print(json.dumps(measure(json.loads(arguments.row), arguments.sentences)))
+        print(json.dumps(measure(json.loads(arguments.row))))
         return
     print("MiB, planned / measured\n")
     names = ["precision", "layers", "budget", "program", "weights", "activations", "peak"]
@@ -107,7 +107,6 @@ def main() -> None:
     for values in ROWS:
         given = {**values, "model": arguments.model, "device": "cpu"}
         command = [sys.executable, __file__, "--row", json.dumps(given)]
-        command += ["--sentences", str(arguments.sentences)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         print(row(values, json.loads(done.stdout.splitlines()[-1])), flush=True)
 
