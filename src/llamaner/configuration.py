@@ -111,8 +111,8 @@ class BackboneSettings(BaseModel):
     token_budget: Annotated[
         TokenBudget,
         Field(
-            description="Subwords in one batch, padding included; 'auto' takes what is fast and "
-            "fits the free memory."
+            description="Subwords in one batch, padding included; 'auto' takes enough for the "
+            "device, or what fits the free memory."
         ),
     ] = "auto"
 

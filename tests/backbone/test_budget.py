@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from llamaner.backbone import Backbone
-from llamaner.backbone.budget import FASTEST_ON_CPU, TokenBudget, choose_budget
+from llamaner.backbone.budget import ENOUGH_ON_CPU, TokenBudget, choose_budget
 from llamaner.corpus import Sentence
 from llamaner.errors import BackboneError
 
@@ -88,8 +88,8 @@ def test_extraction_goes_on_with_smaller_batches(model_folder, settings_of, monk
         assert abs(found[index] - vectors).max() < 4e-3
 
 
-def test_auto_is_what_is_fast_or_what_fits():
+def test_auto_is_enough_or_what_fits():
     cpu = torch.device("cpu")
-    assert choose_budget(2**40, 50_000, cpu) == FASTEST_ON_CPU
+    assert choose_budget(2**40, 50_000, cpu) == ENOUGH_ON_CPU
     assert choose_budget(100_000_000, 50_000, cpu) == 1000
     assert choose_budget(0, 50_000, cpu) == 64

@@ -1,4 +1,4 @@
-"""How many subwords a batch holds: what is fast, what fits, and half of it where it did not fit."""
+"""How many subwords a batch holds: enough, what fits, or half of it where it did not fit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from llamaner.terminal import console
 
 Result = TypeVar("Result")
 
-FASTEST_ON_CPU = 2048
-"""Larger batches are not faster on a CPU (docs/memory.md)."""
+ENOUGH_ON_CPU = 2048
 ENOUGH_ON_GPU = 16384
+"""Enough to keep the device busy; what is more costs memory."""
 SMALLEST = 64
 SHARE = 0.5
 """Of the free memory, for a batch: the machine may be used by others too."""
@@ -36,12 +36,12 @@ def total_bytes(device: torch.device) -> int:
 
 
 def choose_budget(free: int, bytes_per_subword: int, device: torch.device) -> int:
-    """Subwords in a batch: what is fast on ``device``, or as many as half of the free memory holds.
+    """Subwords in a batch: enough for ``device``, or as many as half of the free memory holds.
 
     Never fewer than 64, which always are tried.
     """
-    fast = FASTEST_ON_CPU if device.type == "cpu" else ENOUGH_ON_GPU
-    return max(SMALLEST, min(fast, int(free * SHARE) // bytes_per_subword))
+    enough = ENOUGH_ON_CPU if device.type == "cpu" else ENOUGH_ON_GPU
+    return max(SMALLEST, min(enough, int(free * SHARE) // bytes_per_subword))
 
 
 class TokenBudget:
