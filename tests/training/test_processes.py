@@ -97,7 +97,7 @@ def torchrun(configuration, path, *flags):
 
 @pytest.mark.slow
 def test_two_processes_give_the_same_features_and_scores(model_folder, tmp_path):
-    for split, count in (("train", 20), ("dev", 6)):
+    for split, count in (("train", 30), ("dev", 8)):
         documents = sample_corpus(split).documents[:count]
         write_conll(Corpus(documents, "BIO"), tmp_path / f"{split}.conll")
 
@@ -107,7 +107,7 @@ def test_two_processes_give_the_same_features_and_scores(model_folder, tmp_path)
             dev=str(tmp_path / "dev.conll"),
             output=tmp_path / name,
             store=tmp_path / f"{name}-store",
-            epochs=4,
+            epochs=10,
             batch_size=7,
             learning_rate=1e-2,
             backbone=BackboneSettings(
@@ -121,7 +121,7 @@ def test_two_processes_give_the_same_features_and_scores(model_folder, tmp_path)
     result = torchrun(configured("together"), tmp_path / "run.toml")
     scores = json.loads(result.stdout)
     assert "2 processes share" in result.stderr
-    assert result.stderr.count("epoch  1/4") == 1, "only one process speaks"
+    assert result.stderr.count("epoch  1/10") == 1, "only one process speaks"
 
     backbone = Backbone(configured("alone").backbone)
     names = ("train.conll", "dev.conll")
@@ -134,9 +134,10 @@ def test_two_processes_give_the_same_features_and_scores(model_folder, tmp_path)
 
     assert scores["best_epoch"] == alone.best_epoch
     f1 = alone.evaluation.strict.overall.f1
+    assert f1 > 0
     assert scores["strict"]["overall"]["f1"] == pytest.approx(f1, abs=1e-9)
     lines = (tmp_path / "together/training/metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
-    assert losses == pytest.approx([row["loss"] for row in alone.history], rel=1e-2)
+    assert losses == pytest.approx([row["loss"] for row in alone.history], rel=1e-3)
     first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("alone", "together"))
     assert all(torch.allclose(first[n], second[n], atol=0.05) for n in first)

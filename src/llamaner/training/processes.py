@@ -1,4 +1,4 @@
-"""Several processes that train one tagger, as torchrun and `accelerate launch` start them.
+"""Several processes that train one tagger, as torchrun starts them.
 
 Each computes the features of a part of the sentences, then the gradient of a part of each batch;
 the sum of the gradients is that of the whole batch.
