@@ -211,6 +211,8 @@ class FeatureStore:
                 console.print(f"another process is adding to {shelf.folder}; waiting for it")
                 stack.enter_context(lock.acquire())
             shelf.describe({"model": reader.settings.model, **reader.dependencies})
+            # Of a run of several processes that was killed.
+            shelf.take_up_parts()
             return stack.pop_all()
 
     def _compute_together(
@@ -223,9 +225,6 @@ class FeatureStore:
         """Each process computes a part; the first, which holds the lock, adds up the parts."""
         rank, count = processes.process_index, processes.num_processes
         with self._adding(shelf, reader) if rank == 0 else nullcontext():
-            if rank == 0:
-                # Of a run that was killed.
-                shelf.take_up_parts()
             processes.wait_for_everyone()
             missing = _missing(shelf, passages)
             if rank == 0 and missing:
