@@ -54,7 +54,7 @@ def typed(monkeypatch):
     return put
 
 
-@pytest.mark.parametrize("command", ["check", "train", "evaluate", "tag", "store", "info"])
+@pytest.mark.parametrize("command", ["check", "plan", "train", "evaluate", "tag", "store", "info"])
 def test_help_shows_an_example(command, capsys):
     arguments = ("store", "list") if command == "store" else (command,)
     assert run(*arguments, "--help") == 0

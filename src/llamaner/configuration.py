@@ -18,6 +18,8 @@ from llamaner.errors import ConfigurationError
 
 Pooling = Literal["last", "mean", "first"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Quantization = Literal["none", "8bit", "4bit"]
+TokenBudget = Annotated[int, Field(ge=64)] | Literal["auto"]
 Adaptation = Literal["none", "lora"]
 LayerMixing = Literal["sum", "projection"]
 
@@ -92,10 +94,27 @@ class BackboneSettings(BaseModel):
             "it natively, else float32."
         ),
     ] = "auto"
-    device: Annotated[str, Field(description="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.")] = "auto"
+    quantization: Annotated[
+        Quantization,
+        Field(
+            description="Bits of the blocks' matrices: '8bit' or '4bit' saves memory on CUDA, and "
+            "needs bitsandbytes."
+        ),
+    ] = "none"
+    device: Annotated[
+        str,
+        Field(
+            description="'auto', 'cpu', 'cuda', 'cuda:1', 'mps', or 'all': the blocks are spread "
+            "over all GPUs."
+        ),
+    ] = "auto"
     token_budget: Annotated[
-        int, Field(ge=64, description="Subwords in one batch, padding included.")
-    ] = 2048
+        TokenBudget,
+        Field(
+            description="Subwords in one batch, padding included; 'auto' takes enough for the "
+            "device, or what fits the free memory."
+        ),
+    ] = "auto"
 
 
 class HeadSettings(BaseModel):

@@ -225,7 +225,7 @@ def test_wrong_settings_are_named(model_folder, settings, message):
 
 
 def test_folders_that_are_no_model_are_named(tmp_path):
-    with pytest.raises(BackboneError, match=r"lacks config\.json and \*\.safetensors"):
+    with pytest.raises(BackboneError, match=r"lacks config\.json and model\*\.safetensors"):
         find_model(str(tmp_path))
     (tmp_path / "model.gguf").write_bytes(b"nothing of the kind")
     with pytest.raises(BackboneError, match="not a GGUF file"):

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llamaner.backbone.activations import activation_bytes
 from llamaner.backbone.adapter import Adapter
 from llamaner.backbone.assembly import Assembly, Vectors
 from llamaner.backbone.attention import unmasked_blocks
-from llamaner.backbone.batches import token_budget_batches
 from llamaner.backbone.blocks import (
     Blocks,
     choose_device,
@@ -26,6 +26,8 @@ from llamaner.backbone.blocks import (
     read_config,
     torch_dtype,
 )
+from llamaner.backbone.budget import TokenBudget, choose_budget, free_bytes
+from llamaner.backbone.loading import require_quantization
 from llamaner.backbone.passages import Passage, passages
 from llamaner.backbone.rows import Reading, Row
 from llamaner.backbone.source import find_model
@@ -68,6 +70,8 @@ class Backbone:
         self.layers = choose_layers(self.settings.layers, self.depth)
         self.device = choose_device(self.settings.device)
         self.precision = choose_precision(self.settings.precision, self.device)
+        require_quantization(self.settings.quantization, self.device)
+        self._bytes_per_subword = activation_bytes(config, self.layers, self.precision, 1)
         self.reading = Reading.chosen(
             self.settings, getattr(config, "max_position_embeddings", None)
         )
@@ -86,6 +90,14 @@ class Backbone:
             self.adapter.merge_into(blocks)
         return blocks
 
+    @cached_property
+    def budget(self) -> TokenBudget:
+        """How many subwords a batch holds; ask for it when the blocks are in memory."""
+        if self.settings.token_budget != "auto":
+            return TokenBudget(self.settings.token_budget)
+        free = free_bytes(self.device)
+        return TokenBudget(choose_budget(free, self._bytes_per_subword, self.device))
+
     def load_blocks(self, layers: tuple[int, ...], *, first: int = 1) -> Blocks:
         """The blocks from ``first`` to the highest of ``layers``, without the adapter."""
         with status("loading the backbone"):
@@ -94,6 +106,8 @@ class Backbone:
                 layers,
                 torch_dtype(self.precision),
                 self.device,
+                quantization=self.settings.quantization,
+                spread=self.settings.device == "all",
                 unmasked=unmasked_blocks(self.settings.attention, self.depth),
                 first=first,
             )
@@ -101,6 +115,7 @@ class Backbone:
     @property
     def dependencies(self) -> dict[str, Any]:
         """Everything but the text that changes the vectors, as JSON can hold it."""
+        quantization = self.settings.quantization
         return {
             "algorithm": ALGORITHM,
             "fingerprint": self.fingerprint,
@@ -113,6 +128,7 @@ class Backbone:
             "window": self.reading.window,
             "overlap": self.reading.overlap,
             "precision": self.precision,
+            **({} if quantization == "none" else {"quantization": quantization}),
         }
 
     @property
@@ -175,10 +191,14 @@ class Backbone:
     def states(self, blocks: Blocks, rows: Sequence[Row]) -> Iterator[tuple[list[Row], Tensor]]:
         """The rows in batches of the token budget, longest first, and their states (B, S, L, D)."""
         lengths = [len(row) for row in rows]
-        for indices in token_budget_batches(lengths, self.settings.token_budget):
-            batch = [rows[i] for i in indices]
-            with torch.inference_mode():
-                yield batch, blocks(*padded([row.ids for row in batch], self.device))
+
+        @torch.inference_mode()
+        def states(indices: list[int]) -> Tensor:
+            found: Tensor = blocks(*padded([rows[i].ids for i in indices], self.device))
+            return found
+
+        for indices, found in self.budget.batches(lengths, states):
+            yield [rows[i] for i in indices], found
 
 
 def padded(ids: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from llamaner.backbone.attention import padding_mask, see_both_ways
+from llamaner.backbone.loading import first_blocks, read_decoder
 from llamaner.backbone.quiet import quiet_transformers
-from llamaner.configuration import Precision
+from llamaner.configuration import Precision, Quantization
 from llamaner.errors import BackboneError, ConfigurationError
 
 DEFAULT_DEPTHS = (0.3, 0.4, 0.6, 0.73, 0.87)
@@ -24,13 +25,18 @@ _DTYPES: dict[Precision, torch.dtype] = {
 
 
 def choose_device(device: str) -> torch.device:
-    """The device that ``device`` names; ``auto`` is the first accelerator, or the CPU.
+    """The device that ``device`` names; ``auto`` is the first accelerator, or the CPU;
+    with ``all`` the first GPU, on which what goes through all of them starts and ends.
 
     Raises ``ConfigurationError`` for a device that this machine lacks.
     """
     if device == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator if accelerator is not None else torch.device("cpu")
+    if device == "all":
+        if (count := torch.cuda.device_count()) < 2:
+            raise ConfigurationError(f"device 'all' is for several GPUs, and here are {count}")
+        return torch.device("cuda:0")
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
@@ -53,22 +59,23 @@ def choose_precision(precision: Precision, device: torch.device) -> Precision:
     return "float32"
 
 
-def read_config(folder: Path) -> Any:
-    """The Transformers configuration of a model folder.
+def read_config(path: Path) -> Any:
+    """The Transformers configuration of a model folder, or of a GGUF file.
 
     Raises ``BackboneError`` for a model that is no decoder of the LLaMA kind.
     """
     from transformers import AutoConfig
 
+    place = (path, {}) if path.is_dir() else (path.parent, {"gguf_file": path.name})
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(folder).get_text_config()
+            config = AutoConfig.from_pretrained(place[0], **place[1]).get_text_config()
     except Exception as error:
         # Transformers raises errors of many kinds for a configuration that it cannot use.
         reason = str(error).partition("\n")[0]
-        raise BackboneError(f"{folder}: config.json cannot be used ({reason})") from error
+        raise BackboneError(f"{path}: the configuration cannot be used ({reason})") from error
     if not hasattr(config, "num_hidden_layers") or getattr(config, "is_encoder_decoder", False):
-        raise BackboneError(f"{folder}: {config.model_type} is not a decoder of the LLaMA kind")
+        raise BackboneError(f"{path}: {config.model_type} is not a decoder of the LLaMA kind")
     return config
 
 
@@ -122,6 +129,8 @@ class Blocks(nn.Module):
         dtype: torch.dtype,
         device: torch.device,
         *,
+        quantization: Quantization = "none",
+        spread: bool = False,
         unmasked: Collection[int] = (),
         first: int = 1,
     ) -> Blocks:
@@ -130,25 +139,9 @@ class Blocks(nn.Module):
         Those in ``unmasked``, counted from 1, see what follows. Raises ``BackboneError`` where
         weights are missing or of another shape.
         """
-        from transformers import AutoModel
-
-        config = read_config(folder)
-        config.num_hidden_layers = max(first, *layers)
-        if getattr(config, "layer_types", None):
-            config.layer_types = config.layer_types[: config.num_hidden_layers]
-        try:
-            with quiet_transformers():
-                model, report = AutoModel.from_pretrained(
-                    folder, config=config, dtype=dtype, output_loading_info=True
-                )
-        except Exception as error:
-            # safetensors has an error of its own for a damaged file, and torch for others.
-            reason = str(error).partition("\n")[0]
-            raise BackboneError(f"{folder}: the weights cannot be loaded ({reason})") from error
-        if report["missing_keys"]:
-            missing = sorted(report["missing_keys"])
-            raise BackboneError(f"{folder}: {len(missing)} weights are missing, as {missing[0]}")
-        blocks = cls(model.to(device), layers, first=first)
+        config = first_blocks(read_config(folder), max(first, *layers))
+        model = read_decoder(folder, config, dtype, device, quantization, spread=spread)
+        blocks = cls(model, layers, first=first)
         blocks.require_causal(str(folder))
         blocks.unmask(unmasked)
         return blocks
@@ -165,7 +158,7 @@ class Blocks(nn.Module):
         self._padding = padding_mask(lengths, ids.shape[1], dtype)
         try:
             self.model(input_ids=ids, use_cache=False)
-            return torch.stack([self._states[layer] for layer in self.layers], dim=2)
+            return torch.stack([self._states[layer].to(ids.device) for layer in self.layers], dim=2)
         finally:
             self._states.clear()
             self._start = self._padding = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +23,8 @@ from llamaner.locations import cache_folder
 from llamaner.terminal import console, progress_bar
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
+
     from llamaner.backbone.passages import Passage
     from llamaner.corpus import Document
 
@@ -113,8 +115,12 @@ class StoreReport:
 class FeatureStore:
     """Features on disk, under ``root`` (by default in the user's cache folder)."""
 
-    def __init__(self, root: Path | str | None = None) -> None:
+    def __init__(
+        self, root: Path | str | None = None, processes: PartialState | None = None
+    ) -> None:
+        """``processes`` that all use the store share its work; ``root`` is the same for all."""
         self.root = Path(root).expanduser() if root else cache_folder() / "features"
+        self.processes = processes
 
     def document_features(self, backbone: Backbone, documents: Sequence[Document]) -> Features:
         """The vectors of the documents' sentences, in order, each read in its context."""
@@ -129,8 +135,11 @@ class FeatureStore:
         where the disk has no room, or the folder cannot be written.
         """
         shape = (len(reader.layers), reader.width)
+        shelf = Shelf(self.root / reader.key, shape)
         with self._told_as_store_errors():
-            return self._features(Shelf(self.root / reader.key, shape), reader, passages)
+            if self.processes is not None and self.processes.num_processes > 1:
+                self._compute_together(shelf, reader, passages, self.processes)
+            return self._features(shelf, reader, passages)
 
     def _features(self, shelf: Shelf, reader: Reader, passages: Sequence[Passage]) -> Features:
         digests = [digest_of(passage) for passage in passages]
@@ -202,7 +211,33 @@ class FeatureStore:
                 console.print(f"another process is adding to {shelf.folder}; waiting for it")
                 stack.enter_context(lock.acquire())
             shelf.describe({"model": reader.settings.model, **reader.dependencies})
+            # Of a run of several processes that was killed.
+            shelf.take_up_parts()
             return stack.pop_all()
+
+    def _compute_together(
+        self,
+        shelf: Shelf,
+        reader: Reader,
+        passages: Sequence[Passage],
+        processes: PartialState,
+    ) -> None:
+        """Each process computes a part; the first, which holds the lock, adds up the parts."""
+        rank, count = processes.process_index, processes.num_processes
+        with self._adding(shelf, reader) if rank == 0 else nullcontext():
+            processes.wait_for_everyone()
+            missing = _missing(shelf, passages)
+            if rank == 0 and missing:
+                # What the others computed is on disk twice for a moment.
+                shelf.require_room(2 * sum(reader.counts(missing)))
+                console.print(f"{count} processes share {len(missing):,} passages")
+            processes.wait_for_everyone()
+            if mine := missing[rank::count]:
+                self._compute(shelf if rank == 0 else shelf.part(rank), reader, mine)
+            processes.wait_for_everyone()
+            if rank == 0:
+                shelf.take_up_parts()
+            processes.wait_for_everyone()
 
     def _compute(self, shelf: Shelf, reader: Reader, passages: Sequence[Passage]) -> None:
         rows = sum(reader.counts(passages))
@@ -215,6 +250,13 @@ class FeatureStore:
             for passage in passages:
                 if not len(passage):
                     append(digest_of(passage), np.zeros((0, *shelf.shape), dtype=np.float16))
+
+
+def _missing(shelf: Shelf, passages: Sequence[Passage]) -> Sequence[Passage]:
+    """What is not stored, each once, the longest first, so that shares take alike."""
+    found = shelf.find([digest_of(passage) for passage in passages])
+    missing = {d: p for p in passages if (d := digest_of(p)) not in found}
+    return sorted(missing.values(), key=len, reverse=True)
 
 
 def _report(shelf: Shelf) -> StoreReport:

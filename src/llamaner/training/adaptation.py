@@ -20,7 +20,6 @@ from llamaner.backbone.adapter import (
     mixed_precision,
 )
 from llamaner.backbone.assembly import Assembly, normalised, pool_rows
-from llamaner.backbone.batches import token_budget_batches
 from llamaner.backbone.passages import Passage
 from llamaner.backbone.rows import Row
 from llamaner.configuration import LoraSettings
@@ -125,9 +124,12 @@ class AdaptedExamples:
         assembly = Assembly([len(passage) for passage in lower.passages], lower.rows)
         found: dict[int, Vectors] = {}
         lengths = [len(row) for row in lower.rows]
-        for indices in token_budget_batches(lengths, self._backbone.settings.token_budget):
-            with torch.inference_mode():
-                states = self._upper(lower, indices)
+
+        @torch.inference_mode()
+        def upper(indices: list[int]) -> Tensor:
+            return self._upper(lower, indices)
+
+        for indices, states in self._backbone.budget.batches(lengths, upper):
             found.update(assembly.add([lower.rows[i] for i in indices], states))
         words = np.concatenate([found[i] for i in sorted(found)])
         ends = np.cumsum([len(sentence) for sentence in lower.sentences])[:-1]

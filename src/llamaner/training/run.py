@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from filelock import FileLock, Timeout
-from torch import nn
+from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
@@ -39,6 +39,7 @@ from llamaner.training.checkpoints import (
 from llamaner.training.data import data_digest, read_documents, sentences_of
 from llamaner.training.examples import Examples, StoredExamples
 from llamaner.training.metrics import MetricsLog
+from llamaner.training.processes import agreed, averaged, join_processes, share_of
 
 DEFAULT_EPOCHS = 8
 DEFAULT_STEPS = 500
@@ -64,15 +65,19 @@ def train(
     neither ``resume`` nor ``overwrite`` is set, and ``CheckpointError`` where a run cannot be
     resumed.
     """
-    if not resume:
+    processes = join_processes(configuration.backbone.device)
+    first = processes.is_main_process
+    if first and not resume:
         _require_free(configuration.output, overwrite=overwrite)
     documents, dev_documents = read_documents(configuration)
     set_seed(configuration.seed)
     tagger = _new_tagger(configuration, Backbone(configuration.backbone), sentences_of(documents))
-    with _locked(configuration.output):
-        examples = _examples(configuration, tagger, documents, dev_documents)
-        if not resume:
+    with _locked(configuration.output) if first else nullcontext():
+        store = FeatureStore(configuration.store, processes)
+        examples = _examples(configuration, tagger, store, documents, dev_documents)
+        if first and not resume:
             _begin(configuration)
+        processes.wait_for_everyone()
         data = data_digest(
             tagger.backbone.key, sentences_of(documents), sentences_of(dev_documents)
         )
@@ -124,20 +129,28 @@ class _Run:
     def to_the_end(self) -> TrainingResult:
         """Train until the last epoch, or until patience is at its end."""
         state = self.state
-        log = MetricsLog(self.folder, state.history)
+        log = MetricsLog(self.folder, state.history) if self.processes.is_main_process else None
         total = self.steps * (self.epochs - state.epoch)
         with progress_bar("training (steps)", total) as bar:
             while state.epoch < self.epochs and not self._out_of_patience():
                 row = self._epoch(bar)
-                log.epoch(row)
+                if log is not None:
+                    log.epoch(row)
                 _tell(row, self.epochs, best=row["epoch"] == state.best_epoch)
                 save_checkpoint(self.folder, self.accelerator, state)
-        log.close()
+        if log is not None:
+            log.close()
         return self._result()
 
     def _prepare(self) -> None:
         configuration, device = self.configuration, self.tagger.backbone.device
-        self.accelerator = Accelerator(cpu=device.type == "cpu", device_placement=False)
+        self.processes = PartialState()
+        self.accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            device_placement=False,
+            # A step is a step of the whole batch, however many processes share it.
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+        )
         network = self.tagger.network.to(device)
         rates = {"weight_decay": configuration.weight_decay, "lr": configuration.learning_rate}
         groups: list[dict[str, Any]] = [{"params": list(network.parameters()), **rates}]
@@ -150,9 +163,12 @@ class _Run:
             optimizer, round(steps * configuration.warmup), steps
         )
         trained = nn.ModuleDict({"network": network, "updates": self.examples.updates})
-        self.trained, self.optimizer, self.schedule = self.accelerator.prepare(
-            trained, optimizer, schedule
-        )
+        # Unwrapped: the processes add their gradients up themselves (`averaged`).
+        self.trained = self.accelerator.prepare_model(trained, evaluation_mode=True)
+        self.optimizer, self.schedule = self.accelerator.prepare(optimizer, schedule)
+        if rank := self.processes.process_index:
+            # What dropout leaves out differs between the parts of a batch.
+            torch.manual_seed(configuration.seed + rank)
         self.average: WeightAverage | None = None
         if configuration.weight_averaging:
             average = WeightAverage(trained, configuration.weight_averaging)
@@ -170,7 +186,7 @@ class _Run:
     def _judged(self, loss: float, started: float, trained: float) -> dict[str, Any]:
         """The row of metrics; the tagger is saved if it is the best so far."""
         state = self.state
-        f1 = self._dev_f1()
+        f1 = agreed(self._dev_f1(), self.processes)
         row = {
             "epoch": state.epoch,
             "loss": loss,
@@ -182,7 +198,8 @@ class _Run:
         state.history.append(row)
         if f1 > state.best_f1:
             state.best_f1, state.best_epoch = f1, state.epoch
-            self._save_tagger()
+            if self.processes.is_main_process:
+                self._save_tagger()
         return row
 
     def _train_epoch(self, bar: Bar) -> float:
@@ -198,9 +215,7 @@ class _Run:
         return total / len(batches)
 
     def _step(self, indices: Sequence[int]) -> float:
-        batch, tags = self.examples.load(indices)
-        loss = self.tagger.network.loss(batch, tags)
-        self.accelerator.backward(loss)
+        loss = self._gradient(indices)
         for part in (self.tagger.network, self.examples.updates):
             self.accelerator.clip_grad_norm_(part.parameters(), self.configuration.gradient_clip)
         self.optimizer.step()
@@ -215,7 +230,22 @@ class _Run:
             )
         return value
 
+    def _gradient(self, indices: Sequence[int]) -> Tensor:
+        """The mean loss of a batch; its gradient is in the parameters."""
+        share = share_of(indices, self.processes)
+        # Where there are more processes than sentences, some compute one that does not count.
+        batch, tags = self.examples.load(share or indices[:1])
+        loss = self.tagger.network.loss(batch, tags)
+        if self.processes.num_processes == 1:
+            self.accelerator.backward(loss)
+            return loss
+        count = len(batch.lengths) if share else 0
+        self.accelerator.backward(loss * count)
+        return averaged(self.trained.parameters(), loss * count, count)
+
     def _dev_f1(self) -> float:
+        if not self.processes.is_main_process:
+            return 0.0
         tagged = self.tagger.tag_features(self.dev_sentences, self.examples.dev_vectors())
         gold = [sentence.tags() for sentence in self.dev_sentences]
         return strict_scores(gold, [sentence.tags() for sentence in tagged]).overall.f1
@@ -307,10 +337,10 @@ def _new_tagger(
 def _examples(
     configuration: TrainingConfiguration,
     tagger: NerTagger,
+    store: FeatureStore,
     documents: Sequence[Document],
     dev_documents: Sequence[Document],
 ) -> Examples:
-    store = FeatureStore(configuration.store)
     if configuration.adapt == "none":
         return StoredExamples(tagger, store, documents, dev_documents)
     console.print(
