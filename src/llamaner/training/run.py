@@ -22,7 +22,14 @@ from llamaner.backbone import Backbone, Features, FeatureStore
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Document, Sentence
 from llamaner.errors import CheckpointError, ConfigurationError
-from llamaner.evaluation import Evaluation, evaluate_features, strict_scores
+from llamaner.evaluation import (
+    Evaluation,
+    Scores,
+    TaggedData,
+    evaluate_predictions,
+    predict,
+    strict_scores,
+)
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
 from llamaner.training.checkpoints import (
@@ -36,6 +43,7 @@ from llamaner.training.checkpoints import (
 from llamaner.training.data import data_digest, read_documents, sentences_of
 from llamaner.training.examples import Examples
 from llamaner.training.metrics import MetricsLog
+from llamaner.training.reporting import write_report
 
 DEFAULT_EPOCHS = 8
 DEFAULT_STEPS = 500
@@ -103,6 +111,7 @@ class _Run:
         self.dev_sentences = sentences_of(dev_documents)
         self.dev_features = dev_features
         set_seed(configuration.seed)
+        self.sentences = sentences
         self.tagger = _new_tagger(configuration, backbone, sentences)
         self.examples = Examples(self.tagger, sentences, features)
         self.steps = self.examples.steps(configuration.batch_size)
@@ -168,11 +177,15 @@ class _Run:
         state.epoch += 1
         loss = self._train_epoch(bar)
         trained = time.monotonic()
-        f1 = self._dev_f1()
+        scores = self._dev_scores()
+        f1 = scores.overall.f1
         row = {
             "epoch": state.epoch,
             "loss": loss,
             "dev_f1": f1,
+            "dev_precision": scores.overall.precision,
+            "dev_recall": scores.overall.recall,
+            "dev_f1_of": {label: score.f1 for label, score in scores.labels.items()},
             "learning_rate": self.schedule.get_last_lr()[0],
             "train_seconds": round(trained - started, 3),
             "dev_seconds": round(time.monotonic() - trained, 3),
@@ -212,10 +225,10 @@ class _Run:
             )
         return value
 
-    def _dev_f1(self) -> float:
+    def _dev_scores(self) -> Scores:
         tagged = self.tagger.tag_features(self.dev_sentences, self.dev_features)
         gold = [sentence.tags() for sentence in self.dev_sentences]
-        return strict_scores(gold, [sentence.tags() for sentence in tagged]).overall.f1
+        return strict_scores(gold, [sentence.tags() for sentence in tagged])
 
     def _out_of_patience(self) -> bool:
         warm = math.ceil(self.epochs * self.configuration.warmup)
@@ -237,8 +250,13 @@ class _Run:
 
     def _result(self) -> TrainingResult:
         tagger = NerTagger.from_pretrained(self.configuration.output)
-        evaluation = evaluate_features(tagger, self.dev_documents, self.dev_features)
-        return TrainingResult(tagger, evaluation, self.state.best_epoch, self.state.history)
+        gold = TaggedData.of(self.configuration.dev or "held-out documents", self.dev_documents)
+        found = predict(tagger, str(self.configuration.output), gold, self.dev_features)
+        if self.configuration.report:
+            write_report(self.configuration.output, gold, found, self.tagger, self.sentences)
+        return TrainingResult(
+            tagger, evaluate_predictions(found), self.state.best_epoch, self.state.history
+        )
 
 
 def _require_free(output: Path, *, overwrite: bool) -> None:
