@@ -66,7 +66,8 @@ def paired_differences(first: Array, second: Array, seed: int = 0) -> list[Paire
     the difference does from 0.
     """
     drawn = _draw(np.concatenate([_halves(first), _halves(second)], axis=2), seed)
-    return [_difference(drawn, number) for number in range(first.shape[1])]
+    sizes = np.minimum(*(counts[:, :, 1:].sum(axis=(0, 2)) for counts in (first, second)))
+    return [_difference(drawn, number, 0.5 / max(1.0, size)) for number, size in enumerate(sizes)]
 
 
 def randomisation_p(first: Array, second: Array, *, shuffles: int, seed: int = 0) -> float:
@@ -105,13 +106,14 @@ def _logit_interval(drawn: _Drawn, number: int, smallest: float) -> Interval | N
     return float(low), float(high)
 
 
-def _difference(drawn: _Drawn, number: int) -> PairedDifference:
-    value, error = float(drawn.value[number]), float(drawn.error[number])
-    if error == 0:
+def _difference(drawn: _Drawn, number: int, smallest: float) -> PairedDifference:
+    value = float(drawn.value[number])
+    if drawn.error[number] == 0:
         return PairedDifference(value, None, 1.0)
-    # A draw without any difference says nothing of the error; it must not divide by 0.
-    errors = np.maximum(drawn.errors[:, number], error * 1e-3)
-    departures = np.abs(drawn.values[:, number] - value) / errors
+    # Draws that lack the few documents in which the systems differ have next to no error.
+    error = max(float(drawn.error[number]), smallest)
+    departures = np.abs(drawn.values[:, number] - value)
+    departures /= np.maximum(drawn.errors[:, number], smallest)
     reach = float(np.quantile(departures, _LEVEL)) * error
     extreme = int(np.count_nonzero(departures >= abs(value) / error))
     interval = (max(-1.0, value - reach), min(1.0, value + reach))
@@ -163,7 +165,8 @@ def _statistics(sums: Array, units: int, width: int) -> tuple[Array, Array]:
 def _logit(value: Array, error: Array, smallest: float) -> tuple[Array, Array]:
     """Values and their errors on the logit scale.
 
-    Half an entity keeps draws without any error, or with nothing right, away from infinity.
+    Half an entity, ``smallest``, keeps draws without any error, or with nothing right, away from
+    infinity.
     """
     inside = np.clip(value, smallest, 1 - smallest)
     return np.log(inside / (1 - inside)), np.maximum(error, smallest) / (inside * (1 - inside))

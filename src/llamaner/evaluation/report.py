@@ -81,8 +81,9 @@ class Report:
 
     def likely_mistakes(self, minimum: float = LIKELY) -> list[Disagreement]:
         """Where the system is at least so sure that gold is wrong, the surest first."""
-        suspected = [error for error in self.errors if (error.suspicion or 0.0) >= minimum]
-        return sorted(suspected, key=lambda error: -(error.suspicion or 0.0))
+        suspected = [(error.suspicion, error) for error in self.errors]
+        sure = [(s, error) for s, error in suspected if s is not None and s >= minimum]
+        return [error for _, error in sorted(sure, key=lambda pair: -pair[0])]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
