@@ -93,10 +93,10 @@ def test_evaluate_writes_a_report_and_json_with_all_that_it_shows(trained, capsy
 
 def test_what_tag_wrote_is_evaluated_and_compared_as_the_tagger_itself(trained, capsys, tmp_path):
     data = ("--data", trained / "dev.conll")
-    for format in ("conll", "jsonl"):
-        arguments = ("--file", trained / "dev.conll", "--format", format)
+    for kind in ("conll", "jsonl"):
+        arguments = ("--file", trained / "dev.conll", "--format", kind)
         assert run("tag", "--model", trained / "tagger", *arguments) == 0
-        (tmp_path / f"found.{format}").write_text(capsys.readouterr().out, "utf-8")
+        (tmp_path / f"found.{kind}").write_text(capsys.readouterr().out, "utf-8")
     systems = (trained / "tagger", tmp_path / "found.conll", tmp_path / "found.jsonl")
     assert run("evaluate", *systems, *data, "--json") == 0
     tagger, columns, lines = json.loads(capsys.readouterr().out)

@@ -27,8 +27,8 @@ _DOUBTFUL = "yellow"
 def print_evaluation(evaluation: Evaluation) -> None:
     """Strict scores with the conlleval-compatible F1 beside them, a row a label."""
     table = Table("label")
-    for name in ("precision", "recall", "F1", "95% interval", "F1 conlleval", "entities"):
-        table.add_column(name, justify="right", no_wrap=name == "95% interval")
+    for name in ("precision", "recall", "F1", "95% interval", "F1 conlleval", "gold"):
+        table.add_column(name, justify="right", no_wrap=True)
     lenient = evaluation.conlleval
     for label, score in sorted(evaluation.strict.labels.items()):
         table.add_row(*_score_row(label, score, lenient.labels.get(label)))
