@@ -37,10 +37,20 @@ def test_the_interval_of_a_difference_holds_0_where_systems_are_alike():
     assert all((d.p > 0.05) == (d.interval[0] < 0 < d.interval[1]) for d in found)
 
 
-def test_without_any_error_or_difference_there_is_no_interval():
+def test_without_any_error_the_interval_is_the_exact_one():
     counts = np.full((10, 1, 3), 4.0)
-    assert f1_intervals(counts) == [None]
+    ((low, high),) = f1_intervals(counts)
+    # With 40 entities all right, the lowest share p with p ** 40 = 0.025.
+    assert low**40 == pytest.approx(0.025)
+    assert high == 1
+    counts[:, :, 0] = 0
+    assert f1_intervals(counts) == [(0, pytest.approx(1 - low))]
+
+
+def test_without_entities_or_any_difference_there_is_no_interval():
     assert f1_intervals(np.zeros((3, 2, 3))) == [None, None]
+    assert f1_intervals(np.tile([[[3.0, 4.0, 4.0]]], (5, 1, 1))) == [None]
+    counts = np.full((10, 1, 3), 4.0)
     (same,) = paired_differences(counts, counts)
     assert (same.value, same.interval, same.p) == (0, None, 1)
     assert randomisation_p(counts[:, 0], counts[:, 0], shuffles=100) == 1

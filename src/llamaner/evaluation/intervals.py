@@ -3,7 +3,8 @@
 F1 is a ratio of sums over documents, so that its standard error is known for each draw as well
 (linearisation). The intervals are those of the symmetric studentised bootstrap (Hall 1988), for
 F1 on the logit scale: with few documents the plain percentile interval is too short, as
-``benchmarks/coverage.py`` shows.
+``benchmarks/coverage.py`` shows. Where nothing, or everything, is wrong there is nothing to draw,
+and the interval is the exact one of as many independent entities.
 """
 
 from __future__ import annotations
@@ -48,15 +49,13 @@ def f1_intervals(counts: Array, seed: int = 0) -> list[Interval | None]:
     """The interval of each of N micro F1 scores, from (U, N, 3) counts.
 
     The counts are entities in both, in gold, and found, in each of U documents. ``None`` where
-    documents do not differ, as when there is no error at all.
+    there are no entities, or where documents do not differ though there are errors.
     """
     if not counts.size:
         return [None] * counts.shape[1]
     drawn = _draw(_halves(counts), seed)
     sizes = counts[:, :, 1:].sum(axis=(0, 2))
-    return [
-        _logit_interval(drawn, number, 0.5 / max(1.0, size)) for number, size in enumerate(sizes)
-    ]
+    return [_f1_interval(drawn, number, float(size)) for number, size in enumerate(sizes)]
 
 
 def paired_differences(first: Array, second: Array, seed: int = 0) -> list[PairedDifference]:
@@ -96,14 +95,23 @@ def _f1(counts: Array) -> Array:
     return f1
 
 
-def _logit_interval(drawn: _Drawn, number: int, smallest: float) -> Interval | None:
+def _f1_interval(drawn: _Drawn, number: int, size: float) -> Interval | None:
     if drawn.error[number] == 0:
-        return None
+        return _exact_interval(float(drawn.value[number]), size)
+    smallest = 0.5 / size
     centre, error = _logit(drawn.value[number], drawn.error[number], smallest)
     values, errors = _logit(drawn.values[:, number], drawn.errors[:, number], smallest)
     reach = np.quantile(np.abs(values - centre) / errors, _LEVEL) * error
     low, high = 1 / (1 + np.exp([reach - centre, -reach - centre]))
     return float(low), float(high)
+
+
+def _exact_interval(value: float, size: float) -> Interval | None:
+    """The interval of a binomial share that is 0 or 1 in the sample (Clopper & Pearson 1934)."""
+    reach = 1 - ((1 - _LEVEL) / 2) ** (2 / size) if size else 0.0
+    if size and value in (0.0, 1.0):
+        return (1 - reach, 1.0) if value else (0.0, reach)
+    return None
 
 
 def _difference(drawn: _Drawn, number: int, smallest: float) -> PairedDifference:

@@ -24,7 +24,7 @@ class Score:
     """Precision, recall and F1 between 0 and 1, and how many gold and found entities there are.
 
     ``interval`` is the 95% interval of F1, documents drawn with replacement; ``None`` where it is
-    not known, as for tags without documents or where there is no error at all.
+    not known, as for tags without documents or where there are no entities.
     """
 
     precision: float
