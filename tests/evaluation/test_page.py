@@ -161,6 +161,7 @@ def test_two_systems_are_compared(opened, mixed, predictions_of):
     page = opened(mixed, other)
     differences = page.locator("[data-browser=differences]")
     assert shown(differences) == "1 to 8 of 8"
+    assert differences.locator(".mark.wrong").count() == 4
     differences.locator("[name=verdict]").select_option("only first right")
     assert eventually(differences, "1 to 3 of 3")
     assert not page.locator("#system-1").is_visible()

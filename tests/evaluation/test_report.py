@@ -114,6 +114,7 @@ def test_nothing_found_in_nothing(predictions_of):
     report = analyse(predictions_of([(PARIS, [], [])]))
     assert report.views == ()
     assert report.errors == ()
+    assert report.no_confidence == "the system found nothing"
     json.dumps(report.to_dict())
 
 

@@ -29,6 +29,7 @@ LIKELY = 0.9
 """From this suspicion on a disagreement is called a likely annotation mistake."""
 
 NO_CONFIDENCE = "these predictions have no confidences, as a tagger or its JSON lines have them"
+NOTHING_FOUND = "the system found nothing"
 NO_TRAINING = "what the system was trained on is not known; name it with --train"
 NO_SUBWORDS = "whose subwords to count is not known; name a backbone with --backbone"
 
@@ -65,7 +66,7 @@ class Report:
     """One system on one data set.
 
     ``sentences`` are those with an error, by their number in the data. ``calibration`` is ``None``
-    where the system gives no confidences.
+    where there are no confidences, and ``no_confidence`` then says why.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Report:
     confusion: Confusion
     breakdowns: tuple[Breakdown, ...]
     calibration: Calibration | None
+    no_confidence: str | None
     notes: tuple[str, ...] = ()
 
     def likely_mistakes(self, minimum: float = LIKELY) -> list[Disagreement]:
@@ -98,6 +100,7 @@ class Report:
             "confusion": asdict(self.confusion),
             "breakdowns": [asdict(breakdown) for breakdown in self.breakdowns],
             "calibration": None if calibrated is None else asdict(calibrated),
+            "no_confidence": self.no_confidence,
             "notes": list(self.notes),
         }
 
@@ -179,11 +182,14 @@ def analyse(
     ``no_subwords`` say why in the report.
     """
     errors = tuple(disagreements(predictions))
+    confident = predictions.has_confidence
+    evaluation = evaluate_predictions(predictions)
+    found = evaluation.conlleval.overall.found
     numbers = {error.sentence for error in errors}
     return Report(
         name=predictions.name,
         data=data,
-        evaluation=evaluate_predictions(predictions),
+        evaluation=evaluation,
         views=views(predictions),
         errors=errors,
         sentences={number: shown(predictions, number) for number in sorted(numbers)},
@@ -194,7 +200,8 @@ def analyse(
             by_sentence_length(predictions),
             by_subwords(predictions, subwords, no_subwords),
         ),
-        calibration=calibration(predictions) if predictions.has_confidence else None,
+        calibration=calibration(predictions) if confident else None,
+        no_confidence=None if confident else NO_CONFIDENCE if found else NOTHING_FOUND,
         notes=(*_notes(predictions), *notes),
     )
 

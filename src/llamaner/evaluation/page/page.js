@@ -70,6 +70,12 @@ function errorCard(sentence, error) {
   return element("li", "", head, markedText(sentence.text, sentenceMarks(sentence, error)));
 }
 
+/** The end of a path, where it tells the systems apart. */
+function lastPart(name, other) {
+  const [end, otherEnd] = [name, other].map((path) => path.split("/").pop());
+  return end && end !== otherEnd ? end : name;
+}
+
 function differenceCard(sentence) {
   const { first, second } = data.comparison;
   const verdicts = {
@@ -79,8 +85,11 @@ function differenceCard(sentence) {
   };
   const head = element("p", "head", element("b", "", verdicts[sentence.verdict]), " ", place(sentence));
   const card = element("li", "", head);
-  for (const [title, key, kind] of [["gold", "gold", "gold"], [first, "first", "first"], [second, "second", "second"]]) {
-    const marks = sentence[key].map((entity) => ({ entity, kind, name: named(entity) }));
+  for (const [title, kind] of [["gold", "gold"], [lastPart(first, second), "first"], [lastPart(second, first), "second"]]) {
+    const marks = sentence[kind].map((entity) => {
+      const right = sentence.gold.some((other) => same(entity, other));
+      return { entity, kind: right ? kind : `${kind} wrong`, name: named(entity) + (right ? "" : " ✗") };
+    });
     card.append(element("div", "version", element("span", `who ${kind}`, title), markedText(sentence.text, marks)));
   }
   return card;

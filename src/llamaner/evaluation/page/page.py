@@ -17,7 +17,7 @@ from llamaner.errors import ConfigurationError
 from llamaner.evaluation.comparison import Comparison
 from llamaner.evaluation.disagreements import KINDS
 from llamaner.evaluation.frames import NEEDED
-from llamaner.evaluation.report import LIKELY, NO_CONFIDENCE, Report
+from llamaner.evaluation.report import LIKELY, Report
 from llamaner.evaluation.views import VIEWS
 from llamaner.files import replace_file
 
@@ -82,7 +82,6 @@ def render(reports: Sequence[Report], comparison: Comparison | None = None) -> s
         view_names=VIEWS,
         wanted=_WANTED,
         likely=LIKELY,
-        no_confidence=NO_CONFIDENCE,
         version=__version__,
     )
 
