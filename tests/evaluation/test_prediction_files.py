@@ -4,7 +4,7 @@ import pytest
 
 from llamaner.configuration import Inputs
 from llamaner.errors import ConfigurationError, CorpusError, TaggerError
-from llamaner.evaluation import evaluate_predictions, read_systems
+from llamaner.evaluation import evaluate_predictions, read_systems, report_on
 
 GOLD = "Ana B-PER\nflew O\nto O\nNew B-LOC\nYork I-LOC\n\nParis B-LOC\nwon O\n"
 FOUND = "Ana I-PER\nflew O\nto O\nNew B-LOC\nYork I-LOC\n\nParis B-ORG\nwon O\n"
@@ -59,6 +59,15 @@ def test_json_lines_bring_confidences(write):
     found = write("found.jsonl", f'{{"text": "Ana flew.", "entities": [{entity}]}}\n')
     (system,) = read_systems([found], Inputs(data=str(gold)))
     assert system.predictions.has_confidence
+
+
+def test_training_data_and_a_backbone_may_be_named_for_files(write, model_folder):
+    gold, found = write("gold.conll", GOLD), write("found.conll", FOUND)
+    inputs = Inputs(data=str(gold), train=str(gold), backbone=str(model_folder))
+    (system,) = read_systems([found], inputs)
+    assert all(breakdown.groups for breakdown in report_on(system, inputs).breakdowns)
+    with pytest.raises(CorpusError, match="no such file"):
+        report_on(system, inputs.model_copy(update={"train": "nowhere.conll"}))
 
 
 @pytest.mark.parametrize(
