@@ -91,6 +91,15 @@ def test_evaluate_writes_a_report_and_json_with_all_that_it_shows(trained, capsy
     assert (tmp_path / "report.html").read_text("utf-8").startswith("<!doctype html>")
 
 
+def test_what_strict_scoring_does_not_count_is_told(tmp_path, capsys):
+    path = tmp_path / "both.conll"
+    path.write_text("Ana B-PER I-PER\nflew O O\n\nOslo B-LOC B-LOC\nwon O O\n\nBo B-PER B-PER\n")
+    assert run("evaluate", path, path) == 0
+    told = capsys.readouterr()
+    assert told.out.count(str(path)) == 2
+    assert told.err.count("1 found entities have ill-formed tags") == 2
+
+
 def test_what_tag_wrote_is_evaluated_and_compared_as_the_tagger_itself(trained, capsys, tmp_path):
     data = ("--data", trained / "dev.conll")
     for kind in ("conll", "jsonl"):

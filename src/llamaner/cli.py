@@ -173,31 +173,31 @@ def evaluate(
     """
     from llamaner.evaluation import (
         evaluate_predictions,
+        ill_formed_notes,
         read_systems,
         report_on,
         require_page,
         write_page,
     )
-    from llamaner.reports import print_evaluation, print_json, print_name
+    from llamaner.reports import output, print_evaluation, print_json
 
     if report is not None:
         require_page(report)
     systems = read_systems(models, inputs)
-    if report is None and not as_json:
-        evaluations = [evaluate_predictions(system.predictions) for system in systems]
-    else:
+    if report is not None or as_json:
         reports = [report_on(system, inputs) for system in systems]
-        evaluations = [found.evaluation for found in reports]
     if report is not None:
         write_page(report, reports)
     if as_json:
         shown = [found.to_dict() for found in reports]
         print_json(shown[0] if len(shown) == 1 else shown)
         return 0
-    for model, evaluation in zip(models, evaluations, strict=True):
-        if len(models) > 1:
-            print_name(str(model))
-        print_evaluation(evaluation)
+    for system in systems:
+        if len(systems) > 1:
+            output.print(system.predictions.name, style="bold")
+        print_evaluation(evaluate_predictions(system.predictions))
+        for note in ill_formed_notes(system.predictions):
+            console.print(f"note: {note}")
     return 0
 
 

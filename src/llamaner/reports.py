@@ -69,11 +69,6 @@ def print_comparison(comparison: Comparison) -> None:
     output.print(f"they differ in {len(comparison.sentences):,} sentences")
 
 
-def print_name(name: str) -> None:
-    """A heading."""
-    output.print(name, style="bold")
-
-
 def print_corpus_report(report: CorpusReport) -> None:
     """Sizes and suspicions of corpus files."""
     for file in report.files:

@@ -202,7 +202,7 @@ def analyse(
         ),
         calibration=calibration(predictions) if confident else None,
         no_confidence=None if confident else NO_CONFIDENCE if found else NOTHING_FOUND,
-        notes=(*_notes(predictions), *notes),
+        notes=(*ill_formed_notes(predictions), *notes),
     )
 
 
@@ -233,7 +233,8 @@ def error_dict(error: Disagreement) -> dict[str, Any]:
     }
 
 
-def _notes(predictions: Predictions) -> Iterator[str]:
+def ill_formed_notes(predictions: Predictions) -> Iterator[str]:
+    """What to tell of entities that only conlleval counts."""
     for whose in ("gold", "found"):
         count = sum(len(getattr(pair, whose).loose) for pair in predictions.pairs)
         if count:
