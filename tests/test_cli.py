@@ -29,6 +29,7 @@ def trained(tmp_path_factory, model_folder):
         epochs = 8
         batch_size = 8
         learning_rate = 0.005
+        report = false
         [backbone]
         model = "{model_folder}"
         precision = "float32"
@@ -54,7 +55,9 @@ def typed(monkeypatch):
     return put
 
 
-@pytest.mark.parametrize("command", ["check", "plan", "train", "evaluate", "tag", "store", "info"])
+@pytest.mark.parametrize(
+    "command", ["check", "plan", "train", "evaluate", "compare", "tag", "store", "info"]
+)
 def test_help_shows_an_example(command, capsys):
     arguments = ("store", "list") if command == "store" else (command,)
     assert run(*arguments, "--help") == 0
@@ -75,6 +78,48 @@ def test_train_leaves_a_tagger_that_evaluate_scores(trained, capsys):
     assert scores["words"] == sum(map(len, read_conll(trained / "dev.conll").sentences))
     assert run("evaluate", trained / "tagger", "--data", trained / "dev.conll") == 0
     assert "F1 conlleval" in capsys.readouterr().out
+
+
+def test_evaluate_writes_a_report_and_json_with_all_that_it_shows(trained, capsys, tmp_path):
+    arguments = ("--data", trained / "dev.conll", "--report", tmp_path / "report.html", "--json")
+    assert run("evaluate", trained / "tagger", *arguments) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["errors"]
+    assert shown["calibration"]["bins"]
+    assert all(breakdown["groups"] for breakdown in shown["breakdowns"])
+    assert all(0 <= error["suspicion"] <= 1 for error in shown["errors"])
+    assert (tmp_path / "report.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_what_strict_scoring_does_not_count_is_told(tmp_path, capsys):
+    path = tmp_path / "both.conll"
+    path.write_text("Ana B-PER I-PER\nflew O O\n\nOslo B-LOC B-LOC\nwon O O\n\nBo B-PER B-PER\n")
+    assert run("evaluate", path, path) == 0
+    told = capsys.readouterr()
+    assert told.out.count(str(path)) == 2
+    assert told.err.count("1 found entities have ill-formed tags") == 2
+
+
+def test_what_tag_wrote_is_evaluated_and_compared_as_the_tagger_itself(trained, capsys, tmp_path):
+    data = ("--data", trained / "dev.conll")
+    for kind in ("conll", "jsonl"):
+        arguments = ("--file", trained / "dev.conll", "--format", kind)
+        assert run("tag", "--model", trained / "tagger", *arguments) == 0
+        (tmp_path / f"found.{kind}").write_text(capsys.readouterr().out, "utf-8")
+    systems = (trained / "tagger", tmp_path / "found.conll", tmp_path / "found.jsonl")
+    assert run("evaluate", *systems, *data, "--json") == 0
+    tagger, columns, lines = json.loads(capsys.readouterr().out)
+    assert tagger["strict"] == columns["strict"] == lines["strict"]
+    errors = [whole["calibration"]["expected_error"] for whole in (tagger, lines)]
+    assert errors[0] == pytest.approx(errors[1], abs=1e-4)
+    assert columns["calibration"] is None
+    report = ("--report", tmp_path / "report.html")
+    assert run("compare", *systems[:2], *data, *report, "--json") == 0
+    compared = json.loads(capsys.readouterr().out)["comparison"]
+    assert compared["sentences"] == []
+    assert compared["differences"][0]["randomisation_p"] == 1
+    assert run("compare", *systems[1:], *data) == 0
+    assert "they differ in 0 sentences" in capsys.readouterr().out
 
 
 def test_tag_an_argument_as_jsonl(trained, capsys):
@@ -158,6 +203,9 @@ def test_store(trained, capsys, tmp_path):
         (["tag", "text"], "no such folder"),
         (["tag", "text", "--model", "."], "not a tagger"),
         (["evaluate", "nowhere", "--data", "x"], "no such folder"),
+        (["evaluate", "."], "not a tagger"),
+        (["evaluate", ".", "--data", "x", "--report", "no/report.html"], "there is no no"),
+        (["compare", "nowhere", ".", "--data", "x"], "no such folder or file"),
         (["check", "nowhere.conll"], "no such file"),
         (["info", "nowhere"], "no such folder"),
         (["frobnicate"], "frobnicate"),

@@ -18,7 +18,7 @@ def run(*arguments):
 def test_train_evaluate_and_tag(tmp_path, capsys):
     tagger = tmp_path / "tagger"
     data = ("--train", sample_path("train"), "--dev", sample_path("dev"))
-    assert run("train", *data, "--output", tagger, "--epochs", "6") == 0
+    assert run("train", *data, "--output", tagger, "--epochs", "6", "--no-report") == 0
     capsys.readouterr()
     assert run("evaluate", tagger, "--data", sample_path("test"), "--json") == 0
     assert json.loads(capsys.readouterr().out)["strict"]["overall"]["f1"] > 0.75

@@ -20,7 +20,12 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from llamaner import __version__
-from llamaner.configuration import BackboneSettings, TrainingConfiguration, read_configuration
+from llamaner.configuration import (
+    BackboneSettings,
+    Inputs,
+    TrainingConfiguration,
+    read_configuration,
+)
 from llamaner.errors import ConfigurationError, LlamanerError
 from llamaner.terminal import console
 
@@ -194,55 +199,102 @@ def train(
 
 @app.command
 def evaluate(
-    model: Path,
+    models: Annotated[list[Path], Parameter(negative="")],
     /,
     *,
-    data: str,
-    word_column: int = 0,
-    tag_column: int = -1,
-    store: Path | None = None,
-    backbone: str | None = None,
-    device: str | None = None,
+    inputs: Annotated[Inputs, Parameter(name="*")] = Inputs(),  # noqa: B008
+    report: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Score a tagger on annotated data.
+    """Score taggers, or predictions of any system, on annotated data.
 
-    Example: `llamaner evaluate my-tagger --data test.conll`
+    Example: `llamaner evaluate my-tagger --data test.conll --report report.html`
+
+    Example: `llamaner evaluate predictions.conll` (the last two columns are gold and predicted)
 
     Parameters
     ----------
-    model
-        Folder of the tagger.
-    data
-        CoNLL or JSONL file, dataset folder, or hf:org/name:split.
-    word_column
-        Column of the words in CoNLL files.
-    tag_column
-        Column of the tags in CoNLL files.
-    store
-        Folder of the feature store; else in the user's cache.
-    backbone
-        Where the tagger's backbone lies, if not where it was in training.
-    device
-        Where the backbone runs: cpu, cuda, cuda:1, mps.
+    models
+        Folders of taggers, or files of predictions: CoNLL columns, or JSON lines with confidences.
+    report
+        HTML file to write: errors in their sentences, plots, likely annotation mistakes.
     as_json
-        Print JSON.
+        Print everything that the report shows, as JSON.
 
     """
-    from llamaner.backbone import FeatureStore
-    from llamaner.corpus import read_corpus
-    from llamaner.evaluation import evaluate_tagger
-    from llamaner.reports import print_evaluation, print_json
-
-    tagger = _load(model, backbone, device)
-    corpus = read_corpus(
-        data, word_column=word_column, tag_column=tag_column, language=tagger.config.language
+    from llamaner.evaluation import (
+        evaluate_predictions,
+        ill_formed_notes,
+        read_systems,
+        report_on,
+        require_page,
+        write_page,
     )
-    evaluation = evaluate_tagger(tagger, corpus, FeatureStore(store))
+    from llamaner.reports import output, print_evaluation, print_json
+
+    if report is not None:
+        require_page(report)
+    systems = read_systems(models, inputs)
+    if report is not None or as_json:
+        reports = [report_on(system, inputs) for system in systems]
+    if report is not None:
+        write_page(report, reports)
     if as_json:
-        print_json(evaluation.to_dict())
+        shown = [found.to_dict() for found in reports]
+        print_json(shown[0] if len(shown) == 1 else shown)
+        return 0
+    for system in systems:
+        if len(systems) > 1:
+            output.print(system.predictions.name, style="bold")
+        print_evaluation(evaluate_predictions(system.predictions))
+        for note in ill_formed_notes(system.predictions):
+            console.print(f"note: {note}")
+    return 0
+
+
+@app.command
+def compare(
+    first: Path,
+    second: Path,
+    /,
+    *,
+    inputs: Annotated[Inputs, Parameter(name="*")] = Inputs(),  # noqa: B008
+    report: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Say how much better one tagger is than another, and how sure that is.
+
+    Example: `llamaner compare old-tagger new-tagger --data test.conll --report report.html`
+
+    Parameters
+    ----------
+    first
+        Folder of a tagger, or a file of predictions: CoNLL columns, or JSON lines.
+    second
+        The other one.
+    report
+        HTML file to write, with the sentences where they differ.
+    as_json
+        Print everything that the report shows, as JSON.
+
+    """
+    from llamaner.evaluation import compare as compare_systems
+    from llamaner.evaluation import read_systems, report_on, require_page, write_page
+    from llamaner.reports import print_comparison, print_json
+
+    if report is not None:
+        require_page(report)
+    systems = read_systems([first, second], inputs)
+    comparison = compare_systems(*(system.predictions for system in systems))
+    if report is not None or as_json:
+        reports = [report_on(system, inputs) for system in systems]
+    if report is not None:
+        write_page(report, reports, comparison)
+    if as_json:
+        shown = [found.to_dict() for found in reports]
+        print_json({"comparison": comparison.to_dict(), "reports": shown})
     else:
-        print_evaluation(evaluation)
+        print_comparison(comparison)
     return 0
 
 

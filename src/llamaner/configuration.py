@@ -237,12 +237,55 @@ class TrainingConfiguration(BaseModel):
         ),
     ] = "none"
     lora: Annotated[LoraSettings, Parameter(name="lora")] = LoraSettings()
+    report: Annotated[
+        bool,
+        Field(
+            description="Write report.html of the best epoch on the dev data at the end, where the "
+            "report extra is installed."
+        ),
+    ] = True
     backbone: Annotated[BackboneSettings, Parameter(name="*")] = BackboneSettings()
     head: Annotated[HeadSettings, Parameter(name="*")] = HeadSettings()
 
     def explicit(self) -> dict[str, Any]:
         """Only the fields that were given."""
         return self.model_dump(exclude_unset=True)
+
+
+class Inputs(BaseModel):
+    """What systems are evaluated on, and where their parts lie."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Annotated[
+        str | None,
+        Field(
+            description="Annotated data: CoNLL or JSONL file, dataset folder, or "
+            "hf:org/name:split. Without it, the last column but one of prediction files is gold."
+        ),
+    ] = None
+    train: Annotated[
+        str | None,
+        Field(
+            description="What the systems learned from, to tell seen entities from unseen ones; "
+            "by default what a tagger was trained on."
+        ),
+    ] = None
+    word_column: Annotated[int, Field(description="Column of the words in CoNLL files.")] = 0
+    tag_column: Annotated[int, Field(description="Column of the tags in CoNLL files.")] = -1
+    store: Annotated[
+        Path | None, Field(description="Folder of the feature store; else in the user's cache.")
+    ] = None
+    backbone: Annotated[
+        str | None,
+        Field(
+            description="Where the taggers' backbone lies, if not where it was in training; for "
+            "prediction files, whose subwords to count ('default' is one)."
+        ),
+    ] = None
+    device: Annotated[
+        str | None, Field(description="Where the backbone runs: cpu, cuda, cuda:1, mps.")
+    ] = None
 
 
 def read_configuration(

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from llamaner.backbone import Choice, MemoryPlan, StoreReport
     from llamaner.corpus import CorpusReport, Document, FileReport
     from llamaner.corpus.checking import Example
-    from llamaner.evaluation import Evaluation, Score
+    from llamaner.evaluation import Comparison, Evaluation, Score
+    from llamaner.evaluation.intervals import Interval
 
 output = PlainConsole()
 
@@ -26,20 +27,46 @@ _DOUBTFUL = "yellow"
 def print_evaluation(evaluation: Evaluation) -> None:
     """Strict scores with the conlleval-compatible F1 beside them, a row a label."""
     table = Table("label")
-    for name in ("precision", "recall", "F1", "F1 conlleval", "entities"):
-        table.add_column(name, justify="right")
+    for name in ("precision", "recall", "F1", "95% interval", "F1 conlleval", "gold"):
+        table.add_column(name, justify="right", no_wrap=True)
     lenient = evaluation.conlleval
     for label, score in sorted(evaluation.strict.labels.items()):
         table.add_row(*_score_row(label, score, lenient.labels.get(label)))
     table.add_section()
     table.add_row(*_score_row("all", evaluation.strict.overall, lenient.overall), style="bold")
     output.print(table)
-    low, high = evaluation.interval
     output.print(
-        f"strict F1 {evaluation.strict.overall.f1:.4f} (95% interval {low:.4f} to {high:.4f}), "
-        f"{evaluation.documents:,} documents, {evaluation.sentences:,} sentences, "
-        f"{evaluation.words:,} words"
+        f"strict F1 {evaluation.strict.overall.f1:.4f} "
+        f"(95% interval {_interval(evaluation.interval) or 'unknown'}), "
+        f"documents {evaluation.documents:,}, sentences {evaluation.sentences:,}, "
+        f"words {evaluation.words:,}"
     )
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """The strict F1 of both, the difference, and how sure it is, a row a label."""
+    table = Table("label")
+    for name in ("F1 first", "F1 second", "difference", "95% interval"):
+        table.add_column(name, justify="right")
+    table.add_column("p bootstrap", justify="right")
+    table.add_column("p randomisation", justify="right")
+    overall, *labels = comparison.differences
+    for difference in (*labels, overall):
+        if difference is overall:
+            table.add_section()
+        table.add_row(
+            difference.label or "all",
+            f"{difference.first:.4f}",
+            f"{difference.second:.4f}",
+            f"{difference.difference:+.4f}",
+            _interval(difference.interval, sign="+"),
+            f"{difference.bootstrap_p:.4f}",
+            f"{difference.randomisation_p:.4f}",
+            style="bold" if difference is overall else None,
+        )
+    output.print(f"first: {comparison.first}\nsecond: {comparison.second}")
+    output.print(table)
+    output.print(f"they differ in {len(comparison.sentences):,} sentences")
 
 
 def print_corpus_report(report: CorpusReport) -> None:
@@ -192,4 +219,9 @@ def _length(example: Example) -> str:
 
 def _score_row(label: str, score: Score, lenient: Score | None) -> tuple[str, ...]:
     shown = [f"{value:.4f}" for value in (score.precision, score.recall, score.f1)]
-    return label, *shown, "" if lenient is None else f"{lenient.f1:.4f}", f"{score.support:,}"
+    conlleval = "" if lenient is None else f"{lenient.f1:.4f}"
+    return label, *shown, _interval(score.interval), conlleval, f"{score.support:,}"
+
+
+def _interval(interval: Interval | None, sign: str = "") -> str:
+    return "" if interval is None else " to ".join(f"{end:{sign}.3f}" for end in interval)

@@ -38,6 +38,7 @@ def configured(corpora, model_folder, tmp_path):
             "epochs": 4,
             "batch_size": 8,
             "learning_rate": 5e-3,
+            "report": False,
             "backbone": BackboneSettings(
                 model=str(model_folder), precision="float32", device="cpu", layers=(1, 3)
             ),
@@ -112,6 +113,31 @@ def test_a_killed_run_goes_on_to_the_same_result(configured, tmp_path):
     assert_same_weights(killed.output, tmp_path / "whole")
     lines = (killed.output / "training/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 13))
+
+
+def test_the_report_of_the_best_epoch_is_written_at_the_end(configured, capsys, monkeypatch):
+    train(configured(epochs=2, report=True))
+    page = configured().output / "report.html"
+    assert page.read_text("utf-8").count("<svg") >= 5
+    for unknown in ("name it with --train", "name a backbone"):
+        assert unknown not in page.read_text("utf-8")
+    assert "report of the best epoch" in capsys.readouterr().err
+    monkeypatch.setattr("llamaner.training.reporting.can_write_pages", lambda: False)
+    page.unlink()
+    train(configured(epochs=1, report=True), overwrite=True)
+    assert not page.exists()
+    assert 'pip install "llamaner[report]"' in capsys.readouterr().err
+
+
+def test_curves_of_the_loss_and_of_each_label_are_in_tensorboard(configured):
+    result = train(configured(epochs=2))
+    row = result.history[-1]
+    assert set(row["dev_f1_of"]) <= {"LOC", "MISC", "ORG", "PER"}
+    events = b"".join(
+        path.read_bytes() for path in (configured().output / "training/tensorboard").iterdir()
+    )
+    for name in ("loss", "dev_f1", "dev_precision", "dev_recall", "learning_rate", "dev_f1_of/LOC"):
+        assert name.encode() in events
 
 
 def test_patience_ends_a_run(configured):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,18 @@ class MetricsLog:
         """Write the metrics of one epoch."""
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        for name, value in row.items():
-            if name != "epoch":
-                self._events.add_scalar(name, value, row["epoch"])
+        for name, value in _curves(row):
+            self._events.add_scalar(name, value, row["epoch"])
 
     def close(self) -> None:
         """Write what is buffered."""
         self._events.close()
+
+
+def _curves(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Everything in a row that is a curve over epochs; a dictionary is one curve an entry."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}/{part}", number) for part, number in value.items())
+        elif name != "epoch":
+            yield name, value

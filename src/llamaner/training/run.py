@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DataLoaderConfiguration, set_seed
@@ -19,11 +20,18 @@ from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
-from llamaner.backbone import Backbone, FeatureStore
+from llamaner.backbone import Backbone, FeatureStore, Vectors
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Document, Sentence
 from llamaner.errors import CheckpointError, ConfigurationError
-from llamaner.evaluation import Evaluation, evaluate, evaluate_features, strict_scores
+from llamaner.evaluation import (
+    Evaluation,
+    Scores,
+    TaggedData,
+    evaluate_predictions,
+    predict,
+    strict_scores,
+)
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
 from llamaner.training.adaptation import AdaptedExamples
@@ -40,6 +48,7 @@ from llamaner.training.data import data_digest, read_documents, sentences_of
 from llamaner.training.examples import Examples, StoredExamples
 from llamaner.training.metrics import MetricsLog
 from llamaner.training.processes import agreed, averaged, join_processes, share_of
+from llamaner.training.reporting import write_report
 
 DEFAULT_EPOCHS = 8
 DEFAULT_STEPS = 500
@@ -81,7 +90,7 @@ def train(
         data = data_digest(
             tagger.backbone.key, sentences_of(documents), sentences_of(dev_documents)
         )
-        run = _Run(configuration, tagger, examples, dev_documents, RunState(data=data))
+        run = _Run(configuration, tagger, examples, documents, dev_documents, RunState(data=data))
         if resume:
             run.resume()
         return run.to_the_end()
@@ -95,11 +104,13 @@ class _Run:
         configuration: TrainingConfiguration,
         tagger: NerTagger,
         examples: Examples,
+        documents: Sequence[Document],
         dev_documents: Sequence[Document],
         state: RunState,
     ) -> None:
         self.configuration = configuration
         self.folder = configuration.output / "training"
+        self.sentences = sentences_of(documents)
         self.dev_documents = dev_documents
         self.dev_sentences = sentences_of(dev_documents)
         self.tagger, self.examples, self.state = tagger, examples, state
@@ -185,12 +196,15 @@ class _Run:
 
     def _judged(self, loss: float, started: float, trained: float) -> dict[str, Any]:
         """The row of metrics; the tagger is saved if it is the best so far."""
-        state = self.state
-        f1 = agreed(self._dev_f1(), self.processes)
+        state, scores = self.state, self._dev_scores()
+        f1 = agreed(scores.overall.f1, self.processes)
         row = {
             "epoch": state.epoch,
             "loss": loss,
             "dev_f1": f1,
+            "dev_precision": scores.overall.precision,
+            "dev_recall": scores.overall.recall,
+            "dev_f1_of": {label: score.f1 for label, score in scores.labels.items()},
             "learning_rate": self.schedule.get_last_lr()[0],
             "train_seconds": round(trained - started, 3),
             "dev_seconds": round(time.monotonic() - trained, 3),
@@ -243,12 +257,13 @@ class _Run:
         self.accelerator.backward(loss * count)
         return averaged(self.trained.parameters(), loss * count, count)
 
-    def _dev_f1(self) -> float:
+    def _dev_scores(self) -> Scores:
+        """The scores on the dev data, in the first process only."""
         if not self.processes.is_main_process:
-            return 0.0
+            return strict_scores([], [])
         tagged = self.tagger.tag_features(self.dev_sentences, self.examples.dev_vectors())
         gold = [sentence.tags() for sentence in self.dev_sentences]
-        return strict_scores(gold, [sentence.tags() for sentence in tagged]).overall.f1
+        return strict_scores(gold, [sentence.tags() for sentence in tagged])
 
     def _out_of_patience(self) -> bool:
         warm = math.ceil(self.epochs * self.configuration.warmup)
@@ -271,13 +286,21 @@ class _Run:
 
     def _result(self) -> TrainingResult:
         tagger = NerTagger.from_pretrained(self.configuration.output)
+        gold = TaggedData.of(self.configuration.dev or "held-out documents", self.dev_documents)
+        found = predict(tagger, str(self.configuration.output), gold, self._saved_vectors(tagger))
+        if self.configuration.report and self.processes.is_main_process:
+            write_report(self.configuration.output, gold, found, tagger, self.sentences)
+        return TrainingResult(
+            tagger, evaluate_predictions(found), self.state.best_epoch, self.state.history
+        )
+
+    def _saved_vectors(self, tagger: NerTagger) -> Sequence[Vectors]:
+        """The vectors of the dev sentences as the saved tagger's backbone makes them."""
         if tagger.adapter is None:
-            features = self.examples.dev_vectors()
-            evaluation = evaluate_features(tagger, self.dev_documents, features)
-        else:
-            tagged = tagger.tag_documents(self.dev_documents)
-            evaluation = evaluate(self.dev_documents, [d.sentences for d in tagged])
-        return TrainingResult(tagger, evaluation, self.state.best_epoch, self.state.history)
+            return self.examples.dev_vectors()
+        found = dict(tagger.backbone.embed_sentences(self.dev_documents))
+        none = np.zeros((0, len(tagger.backbone.layers), tagger.backbone.width), dtype=np.float16)
+        return [found.get(index, none) for index in range(len(self.dev_sentences))]
 
 
 def _require_free(output: Path, *, overwrite: bool) -> None:
