@@ -60,8 +60,13 @@ def test_the_store_takes_what_was_planned(model_folder, settings_of, tmp_path):
     assert found.store == sum((folder / name).stat().st_size for name in ("vectors", "index"))
 
 
-def test_half_the_layers_and_fewer_bits_take_less(model_folder, settings_of):
-    found = plan_memory(settings_of(model_folder, layers=(2, 4)))
+def test_half_the_layers_and_fewer_bits_take_less(model_folder, settings_of, monkeypatch):
+    settings = settings_of(model_folder, layers=(2, 4))
+    on_cpu = plan_memory(settings).alternatives
+    assert {choice.quantization for choice in on_cpu} == {"none"}
+    monkeypatch.setattr("llamaner.backbone.plan.choose_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr("llamaner.backbone.plan.free_bytes", lambda _: 2**30)
+    found = plan_memory(settings)
     assert [choice.layers for choice in found.alternatives] == [(2, 4)] * 4 + [(1, 2)] * 4
     weights = [choice.weights for choice in found.alternatives]
     assert weights[:4] == sorted(weights[:4], reverse=True)

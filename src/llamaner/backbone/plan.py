@@ -100,12 +100,10 @@ def plan_memory(settings: BackboneSettings, *, words: int = 0, sentences: int = 
         )
 
     half = tuple(sorted({max(1, layer // 2) for layer in layers}))
-    kinds: list[tuple[Precision, Quantization]] = [
-        ("float32", "none"),
-        ("bfloat16", "none"),
-        ("bfloat16", "8bit"),
-        ("bfloat16", "4bit"),
-    ]
+    kinds: list[tuple[Precision, Quantization]] = [("float32", "none"), ("bfloat16", "none")]
+    if device.type == "cuda":
+        # On a CPU it is slower, and takes more while it quantises than it saves (docs/memory.md).
+        kinds += [("bfloat16", "8bit"), ("bfloat16", "4bit")]
     return MemoryPlan(
         model=settings.model,
         depth=config.num_hidden_layers,
