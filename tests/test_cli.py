@@ -56,7 +56,7 @@ def typed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", ["check", "train", "evaluate", "compare", "tag", "store", "info"]
+    "command", ["check", "plan", "train", "evaluate", "compare", "tag", "store", "info"]
 )
 def test_help_shows_an_example(command, capsys):
     arguments = ("store", "list") if command == "store" else (command,)

@@ -20,7 +20,12 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from llamaner import __version__
-from llamaner.configuration import Inputs, TrainingConfiguration, read_configuration
+from llamaner.configuration import (
+    BackboneSettings,
+    Inputs,
+    TrainingConfiguration,
+    read_configuration,
+)
 from llamaner.errors import ConfigurationError, LlamanerError
 from llamaner.terminal import console
 
@@ -91,6 +96,50 @@ def check(
 
 
 @app.command
+def plan(
+    *,
+    data: Files = None,
+    config: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    settings: Annotated[BackboneSettings, Parameter(name="*")] = BackboneSettings(),  # noqa: B008
+) -> int:
+    """Tell what a backbone will take of memory and disk, before it is downloaded or loaded.
+
+    Example: `llamaner plan --model meta-llama/Llama-3.1-8B --data train.conll`
+
+    Of a hub model, only config.json is fetched.
+
+    Parameters
+    ----------
+    data
+        Corpora whose words are counted for the feature store; by default those of --config.
+    config
+        TOML file as for `llamaner train`; flags come on top of it.
+    as_json
+        Print JSON, sizes in bytes.
+
+    """
+    from llamaner.backbone import plan_memory
+    from llamaner.corpus import read_corpus
+    from llamaner.reports import print_json, print_plan
+
+    overrides = {"backbone": settings.model_dump(exclude_unset=True)}
+    configuration = read_configuration(config, overrides)
+    names = data or [name for name in (configuration.train, configuration.dev) if name]
+    word, tag = configuration.word_column, configuration.tag_column
+    corpora = [read_corpus(name, word_column=word, tag_column=tag) for name in names]
+    sentences = [sentence for corpus in corpora for sentence in corpus.sentences]
+    found = plan_memory(
+        configuration.backbone, words=sum(map(len, sentences)), sentences=len(sentences)
+    )
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_plan(found)
+    return 0
+
+
+@app.command
 def train(
     *,
     config: Path | None = None,
@@ -120,7 +169,7 @@ def train(
 
     """
     from llamaner.reports import output, print_evaluation, print_json
-    from llamaner.training import is_run, resumed_configuration
+    from llamaner.training import is_first_process, is_run, resumed_configuration
     from llamaner.training import train as run
 
     if resume and overwrite:
@@ -138,6 +187,8 @@ def train(
         else:
             console.print("stored features are not computed again by the same command")
         raise
+    if not is_first_process():
+        return 0
     if as_json:
         print_json({"best_epoch": result.best_epoch, **result.evaluation.to_dict()})
         return 0
@@ -252,7 +303,7 @@ def tag(
     text: str | None = None,
     /,
     *,
-    model: Path = Path("tagger"),
+    model: Path | None = None,
     file: Files = None,
     lines: Annotated[bool, Parameter(negative="")] = False,
     format: OutputFormat = "auto",
@@ -262,7 +313,7 @@ def tag(
 ) -> int:
     """Find the entities of a text, of files, or of what comes in on standard input.
 
-    Example: `llamaner tag --model my-tagger "Angela Merkel visited Paris."`
+    Example: `llamaner tag "Angela Merkel visited Paris."`
 
     Example: `cat reviews.txt | llamaner tag --model my-tagger --lines > entities.jsonl`
 
@@ -271,7 +322,8 @@ def tag(
     text
         The text; without it and without --file, standard input is read.
     model
-        Folder of the tagger.
+        Folder of the tagger; by default the one that comes with the package: persons (PER),
+        organisations (ORG), locations (LOC) and others (MISC) in English news.
     file
         Text files; .conll files keep their words, .jsonl files have a "text" a line. Any other
         name is plain text.
@@ -439,12 +491,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _load(model: Path, backbone: str | None, device: str | None) -> NerTagger:
-    from llamaner.tagger import NerTagger
+def _load(model: Path | None, backbone: str | None, device: str | None) -> NerTagger:
+    from llamaner.tagger import NerTagger, shipped_tagger
 
     given = {"model": backbone, "device": device}
     return NerTagger.from_pretrained(
-        model, **{name: value for name, value in given.items() if value is not None}
+        model or shipped_tagger(),
+        **{name: value for name, value in given.items() if value is not None},
     )
 
 

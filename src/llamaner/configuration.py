@@ -18,6 +18,10 @@ from llamaner.errors import ConfigurationError
 
 Pooling = Literal["last", "mean", "first"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Quantization = Literal["none", "8bit", "4bit"]
+TokenBudget = Annotated[int, Field(ge=64)] | Literal["auto"]
+Adaptation = Literal["none", "lora"]
+LayerMixing = Literal["sum", "projection"]
 
 
 class BackboneSettings(BaseModel):
@@ -52,11 +56,28 @@ class BackboneSettings(BaseModel):
             "a causal model then sees what follows each word.",
         ),
     ] = 1
+    context: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="Subwords of the same document that each word is read with on either side, "
+            "at least, as far as the document has them; by default half the overlap of the "
+            "windows. 0 reads each sentence by itself.",
+        ),
+    ] = None
+    attention: Annotated[
+        str,
+        Field(
+            pattern=r"^(causal|bidirectional(:\d+-\d+(,\d+-\d+)*)?)$",
+            description="'causal', 'bidirectional' (every block sees what follows), or "
+            "'bidirectional:13-26' (these blocks do).",
+        ),
+    ] = "causal"
     window: Annotated[
         int | None,
         Field(
             ge=8,
-            description="Longer sentences are read in windows of so many subwords; by default 512, "
+            description="Longer texts are read in windows of so many subwords; by default 512, "
             "or what the model can read.",
         ),
     ] = None
@@ -73,10 +94,27 @@ class BackboneSettings(BaseModel):
             "it natively, else float32."
         ),
     ] = "auto"
-    device: Annotated[str, Field(description="'auto', 'cpu', 'cuda', 'cuda:1', 'mps'.")] = "auto"
+    quantization: Annotated[
+        Quantization,
+        Field(
+            description="Bits of the blocks' matrices: '8bit' or '4bit' saves memory on CUDA, and "
+            "needs bitsandbytes."
+        ),
+    ] = "none"
+    device: Annotated[
+        str,
+        Field(
+            description="'auto', 'cpu', 'cuda', 'cuda:1', 'mps', or 'all': the blocks are spread "
+            "over all GPUs."
+        ),
+    ] = "auto"
     token_budget: Annotated[
-        int, Field(ge=64, description="Subwords in one batch, padding included.")
-    ] = 2048
+        TokenBudget,
+        Field(
+            description="Subwords in one batch, padding included; 'auto' takes enough for the "
+            "device, or what fits the free memory."
+        ),
+    ] = "auto"
 
 
 class HeadSettings(BaseModel):
@@ -84,6 +122,13 @@ class HeadSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    layer_mix: Annotated[
+        LayerMixing,
+        Field(
+            description="How the layers become one vector: a weighted 'sum', or a learned "
+            "'projection' of all of them."
+        ),
+    ] = "sum"
     lstm_width: Annotated[
         int, Field(ge=1, description="Hidden units of the BiLSTM in each direction.")
     ] = 384
@@ -98,6 +143,29 @@ class HeadSettings(BaseModel):
         float,
         Field(ge=0, lt=1, description="Part of the words whose backbone vector is set to 0."),
     ] = 0.05
+
+
+class LoraSettings(BaseModel):
+    """How the backbone is adapted: low-rank updates of its weights (Hu et al. 2021)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: Annotated[int, Field(ge=1, description="Rank of the update of each weight.")] = 16
+    alpha: Annotated[float, Field(gt=0, description="The update is scaled by alpha / rank.")] = 32.0
+    dropout: Annotated[
+        float, Field(ge=0, lt=1, description="Part of the update's inputs set to 0.")
+    ] = 0.1
+    first_block: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="The first block that is adapted; the states below it are computed once. "
+            "By default the one after two fifths of the depth.",
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float, Field(gt=0, description="Highest learning rate of the updates.")
+    ] = 5e-4
 
 
 class TrainingConfiguration(BaseModel):
@@ -143,6 +211,32 @@ class TrainingConfiguration(BaseModel):
     ] = 0.1
     weight_decay: Annotated[float, Field(ge=0, description="Of AdamW.")] = 0.01
     gradient_clip: Annotated[float, Field(gt=0, description="Highest norm of the gradient.")] = 5.0
+    recased: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the training documents that are learnt from a second time in "
+            "lower case or in capitals, for text that lacks the cues of casing.",
+        ),
+    ] = 0.0
+    weight_averaging: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="Decay of the moving average of the weights, which is what is evaluated "
+            "and saved; 0 leaves it out.",
+        ),
+    ] = 0.0
+    adapt: Annotated[
+        Adaptation,
+        Field(
+            description="'lora' trains the upper blocks of the backbone together with the head; "
+            "features cannot be stored then."
+        ),
+    ] = "none"
+    lora: Annotated[LoraSettings, Parameter(name="lora")] = LoraSettings()
     report: Annotated[
         bool,
         Field(

@@ -39,13 +39,16 @@ def describe_tagger(folder: Path) -> dict[str, Any]:
     """
     from llamaner.tagger.saving import read_tagger
 
-    config, weights = read_tagger(folder)
+    config, weights, adapter = read_tagger(folder)
     return {
         "labels": " ".join(config.labels),
         "backbone": config.backbone.model,
         "backbone fingerprint": config.backbone_fingerprint,
         "layers": " ".join(map(str, config.layers)),
         "repeat": config.backbone.repeat,
+        "context": config.backbone.context,
+        "attention": config.backbone.attention,
+        "adapter": "none" if adapter is None else f"LoRA of rank {adapter.settings.rank}",
         "pooling": config.backbone.pooling,
         "language": config.language,
         "parameters": sum(tensor.numel() for tensor in weights.values()),

@@ -12,7 +12,7 @@ from rich.text import Text
 from llamaner.terminal import PlainConsole
 
 if TYPE_CHECKING:
-    from llamaner.backbone import StoreReport
+    from llamaner.backbone import Choice, MemoryPlan, StoreReport
     from llamaner.corpus import CorpusReport, Document, FileReport
     from llamaner.corpus.checking import Example
     from llamaner.evaluation import Comparison, Evaluation, Score
@@ -124,6 +124,49 @@ def print_store(reports: Iterable[StoreReport]) -> None:
             f"{report.bytes / 2**20:,.1f}",
         )
     output.print(table)
+
+
+def print_plan(plan: MemoryPlan) -> None:
+    """What a backbone takes, and what other ways to run it would take."""
+    chosen = plan.chosen
+    on_cpu = plan.device == "cpu"
+    total = chosen.weights + chosen.activations + (plan.program if on_cpu else 0)
+    place = f"{plan.depth} blocks of width {plan.width:,}, {chosen.blocks} of them loaded"
+    pairs = [
+        ("model", f"{plan.model}: {place}"),
+        ("weights", _size(chosen.weights)),
+        ("activations", f"{_size(chosen.activations)} for {chosen.token_budget:,} subwords"),
+        ("program", f"{_size(plan.program)} (Python, PyTorch, the tokenizer)"),
+        (f"peak on {plan.device}", f"{_size(total)}; {_size(plan.free)} are free"),
+    ]
+    if plan.words:
+        pairs.append(("feature store", f"{_size(plan.store)} on disk for {plan.words:,} words"))
+    print_pairs(pairs)
+    table = Table("layers", "precision", "quantization")
+    for name in ("weights", "activations", "subwords"):
+        table.add_column(name, justify="right")
+    table.add_column("fits")
+    for choice in plan.alternatives:
+        table.add_row(*_choice_row(choice), style="" if choice.fits else "dim")
+    output.print(table)
+    if not chosen.fits:
+        output.print("as set up, it does not fit into what is free now", style=_DOUBTFUL)
+
+
+def _choice_row(choice: Choice) -> tuple[str, ...]:
+    return (
+        " ".join(map(str, choice.layers)),
+        choice.precision,
+        choice.quantization,
+        _size(choice.weights),
+        _size(choice.activations),
+        f"{choice.token_budget:,}",
+        "yes" if choice.fits else "no",
+    )
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**30:.2f} GiB"
 
 
 def print_json(value: object) -> None:

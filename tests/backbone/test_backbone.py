@@ -192,7 +192,7 @@ def test_a_model_that_reads_to_the_right_is_refused(model_folder, settings_of):
 
 def test_windows_fit_what_the_model_can_read(model_folder, settings_of):
     backbone = Backbone(settings_of(model_folder, window=None, overlap=None, repeat=2))
-    assert (backbone.window, backbone.overlap) == (339, 84)
+    assert (backbone.reading.window, backbone.reading.overlap) == (339, 84)
     (found,) = vectors(backbone, [Sentence.from_words(["word"] * 2000)])
     assert np.isfinite(found).all()
 
@@ -225,7 +225,7 @@ def test_wrong_settings_are_named(model_folder, settings, message):
 
 
 def test_folders_that_are_no_model_are_named(tmp_path):
-    with pytest.raises(BackboneError, match=r"lacks config\.json and \*\.safetensors"):
+    with pytest.raises(BackboneError, match=r"lacks config\.json and model\*\.safetensors"):
         find_model(str(tmp_path))
     (tmp_path / "model.gguf").write_bytes(b"nothing of the kind")
     with pytest.raises(BackboneError, match="not a GGUF file"):

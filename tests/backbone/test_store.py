@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -140,6 +142,44 @@ def test_two_processes_share_a_store(store, tiny_backbone, counted):
     (report,) = store.list()
     assert report.sentences == 600
     assert report.words == 600 * 5
+
+
+class Group:
+    """A stand-in for one of several processes that wait for each other."""
+
+    def __init__(self, index, barrier):
+        self.process_index, self.num_processes = index, barrier.parties
+        self.wait_for_everyone = barrier.wait
+
+
+def test_processes_of_a_run_share_the_work(store, model_folder, settings_of, counted):
+    barrier = threading.Barrier(3, timeout=120)
+
+    def features(index):
+        backbone = Backbone(settings_of(model_folder))
+        return FeatureStore(store.root, Group(index, barrier)).features(backbone, numbered(20))
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(features, range(3)))
+    assert sorted(counted) == sorted(sentence.text for sentence in numbered(20))
+    for one in found:
+        assert_right(one, Backbone(settings_of(model_folder)), numbered(20))
+    (report,) = store.list()
+    assert (report.sentences, report.words) == (20, 100)
+    assert not list(store.root.rglob("part-*"))
+
+
+def test_what_a_killed_process_of_a_run_left_is_taken_up(store, tiny_backbone, counted):
+    store.features(tiny_backbone, numbered(2))
+    whole = shelf.Shelf.open(store.root / tiny_backbone.key)
+    with whole.part(1).appending() as append:
+        for index, vectors in tiny_backbone.embed(numbered(5)):
+            append(shelf.digest_of(numbered(5)[index]), vectors)
+    counted.clear()
+    assert_right(store.features(tiny_backbone, numbered(6)), tiny_backbone, numbered(6))
+    assert counted[0] == "the number 5 of many"
+    (report,) = store.list()
+    assert (report.sentences, report.words) == (6, 30)
 
 
 def test_it_refuses_when_the_disk_is_too_small(store, tiny_backbone, monkeypatch):

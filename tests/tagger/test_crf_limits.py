@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from llamaner.tagger.crf import UNKNOWN_TAG, LinearChainCRF
+from llamaner.tagger.crf.arrays import as_array
 from llamaner.tagger.crf.constraints import build_constraints
 from llamaner.tagger.crf.forward_backward import (
     LogMessages,
     ScaledMessages,
-    make_potentials,
     scaling_period,
 )
+from llamaner.tagger.crf.potentials import make_potentials
 
 BIOES = ["O", "B-X", "I-X", "E-X", "S-X"]
 
@@ -100,7 +101,7 @@ def test_scaled_and_log_messages_agree_wherever_scaling_is_allowed(
     sides = torch.randint(0, 2, (2, 40, len(tags)), generator=generator)
     emissions = (sides * size).double()
     mask = torch.arange(40) < torch.tensor([[40], [17]])
-    potentials = make_potentials(emissions, crf._scores(), mask)
+    potentials = make_potentials(emissions, crf._scores(), as_array(mask))
     period = scaling_period(potentials, crf._mixing)
     assert period or size > 40.0
     if not period:
@@ -122,7 +123,7 @@ def test_scaling_is_refused_for_scores_out_of_range(size: float) -> None:
     crf = LinearChainCRF(BIOES)
     emissions = torch.zeros(1, 3, 5)
     emissions[0, 1, 2] = size
-    potentials = make_potentials(emissions, crf._scores(), all_words(emissions))
+    potentials = make_potentials(emissions, crf._scores(), as_array(all_words(emissions)))
     assert scaling_period(potentials, crf._mixing) == 0
 
 

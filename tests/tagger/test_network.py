@@ -8,7 +8,7 @@ from torch import nn
 
 from llamaner.configuration import HeadSettings
 from llamaner.tagger.characters import Alphabet, CharacterCnn
-from llamaner.tagger.layer_mix import LayerMix
+from llamaner.tagger.layer_mix import LayerMix, LayerProjection
 from llamaner.tagger.network import BiLstmCrf, WordBatch
 
 TAGS = ["O", "B-X", "I-X", "E-X", "S-X"]
@@ -46,6 +46,15 @@ def test_the_mix_is_a_softmax_weighted_sum():
     expected = 1.5 * sum(shares[i] * vectors[:, i] for i in range(3))
     torch.testing.assert_close(mix(vectors), expected)
     assert mix(vectors.half()).dtype == torch.float32
+
+
+def test_the_projection_is_a_linear_map_of_all_layers():
+    projection = LayerProjection(3, 5)
+    vectors = torch.randn(4, 3, 5)
+    parts = projection.projection.weight.reshape(5, 3, 5)
+    expected = sum(vectors[:, i] @ parts[:, i].T for i in range(3)) + projection.projection.bias
+    torch.testing.assert_close(projection(vectors), expected)
+    assert projection(vectors.half()).shape == (4, 5)
 
 
 @given(st.lists(st.text(alphabet="abcxyzé", min_size=1, max_size=9), min_size=1, max_size=8))
@@ -105,8 +114,10 @@ def test_the_loss_is_the_mean_negative_log_likelihood(network):
     torch.testing.assert_close(network.loss(batch, tags), torch.cat(expected).mean())
 
 
-def test_every_parameter_learns(network):
-    network.train()
+@pytest.mark.parametrize("layer_mix", ["sum", "projection"])
+def test_every_parameter_learns(layer_mix):
+    settings = HeadSettings(lstm_width=8, character_width=6, layer_mix=layer_mix)
+    network = BiLstmCrf(TAGS, layers=2, width=5, alphabet_size=30, settings=settings)
     network.loss(batch_of(WORDS), torch.zeros(3, 6, dtype=torch.long)).backward()
     # The last tag of a sentence is O here, so every end score but O's may stay without gradient.
     for name, parameter in network.named_parameters():

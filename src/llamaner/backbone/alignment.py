@@ -16,7 +16,7 @@ import numpy.typing as npt
 from llamaner.configuration import Pooling
 
 if TYPE_CHECKING:
-    from llamaner.corpus import Sentence
+    from llamaner.backbone.passages import Passage
 
 IntArray = npt.NDArray[np.int64]
 
@@ -81,6 +81,6 @@ def pool_words(ranges: IntArray, pooling: Pooling) -> WordPooling:
     return WordPooling(words, ranges[words, 0] + within_word, weights)
 
 
-def align(sentence: Sentence, subwords: Subwords, pooling: Pooling) -> WordPooling:
-    """How the subwords of ``sentence.text`` become the vectors of its words."""
-    return pool_words(subword_ranges(sentence.spans, subwords.offsets), pooling)
+def align(passage: Passage, subwords: Subwords, pooling: Pooling) -> WordPooling:
+    """How the subwords of ``passage.text`` become the vectors of its words."""
+    return pool_words(subword_ranges(passage.spans, subwords.offsets), pooling)

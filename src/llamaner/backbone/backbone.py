@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import layer_norm
 
-from llamaner.backbone.alignment import Subwords, WordPooling, align
-from llamaner.backbone.batches import token_budget_batches
+from llamaner.backbone.activations import activation_bytes
+from llamaner.backbone.adapter import Adapter
+from llamaner.backbone.assembly import Assembly, Vectors
+from llamaner.backbone.attention import unmasked_blocks
 from llamaner.backbone.blocks import (
     Blocks,
     choose_device,
@@ -27,34 +26,23 @@ from llamaner.backbone.blocks import (
     read_config,
     torch_dtype,
 )
+from llamaner.backbone.budget import TokenBudget, choose_budget, free_bytes
+from llamaner.backbone.loading import require_quantization
+from llamaner.backbone.passages import Passage, passages
+from llamaner.backbone.rows import Reading, Row
 from llamaner.backbone.source import find_model
 from llamaner.backbone.tokenizer import BackboneTokenizer
 from llamaner.backbone.unpacking import unpacked_gguf
-from llamaner.backbone.windows import Window, windows
 from llamaner.configuration import BackboneSettings
-from llamaner.errors import ConfigurationError
 from llamaner.terminal import status
 
 if TYPE_CHECKING:
-    from llamaner.corpus import Sentence
+    from llamaner.corpus import Document
 
-Vectors = npt.NDArray[np.float16]
-
-ALGORITHM = 1
+ALGORITHM = 2
 """Raise it when the same settings begin to give other vectors: stored features are keyed by it."""
 
-DEFAULT_WINDOW = 512
-_SENTENCES_AT_ONCE = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of a batch: a window of a sentence, and the words that read it."""
-
-    sentence: int
-    ids: npt.NDArray[np.int64]
-    pooling: WordPooling
-    """Its ``subwords`` count from the beginning of ``ids``."""
+_PASSAGES_AT_ONCE = 8192
 
 
 class Backbone:
@@ -62,11 +50,15 @@ class Backbone:
 
     Each word gets one vector a layer, normalised to mean 0 and variance 1 over its width
     (layer norm without gain or bias, Ba et al. 2016), in float16. The model itself is loaded when
-    the first vector is asked for; what the vectors depend on is known before.
+    the first vector is asked for; what the vectors depend on is known before. An ``adapter`` is
+    added to the weights.
     """
 
-    def __init__(self, settings: BackboneSettings | None = None) -> None:
+    def __init__(
+        self, settings: BackboneSettings | None = None, adapter: Adapter | None = None
+    ) -> None:
         self.settings = settings or BackboneSettings()
+        self.adapter = adapter
         source = find_model(self.settings.model, self.settings.revision)
         self.fingerprint = source.fingerprint()
         self._folder: Path = (
@@ -78,9 +70,12 @@ class Backbone:
         self.layers = choose_layers(self.settings.layers, self.depth)
         self.device = choose_device(self.settings.device)
         self.precision = choose_precision(self.settings.precision, self.device)
-        self.window, self.overlap = _choose_windows(
+        require_quantization(self.settings.quantization, self.device)
+        self._bytes_per_subword = activation_bytes(config, self.layers, self.precision, 1)
+        self.reading = Reading.chosen(
             self.settings, getattr(config, "max_position_embeddings", None)
         )
+        unmasked_blocks(self.settings.attention, self.depth)
 
     @cached_property
     def tokenizer(self) -> BackboneTokenizer:
@@ -89,151 +84,133 @@ class Backbone:
 
     @cached_property
     def blocks(self) -> Blocks:
-        """The blocks up to the highest layer used."""
+        """The blocks up to the highest layer used, with the adapter added to their weights."""
+        blocks = self.load_blocks(self.layers)
+        if self.adapter is not None:
+            self.adapter.merge_into(blocks)
+        return blocks
+
+    @cached_property
+    def budget(self) -> TokenBudget:
+        """How many subwords a batch holds; ask for it when the blocks are in memory."""
+        if self.settings.token_budget != "auto":
+            return TokenBudget(self.settings.token_budget)
+        free = free_bytes(self.device)
+        return TokenBudget(choose_budget(free, self._bytes_per_subword, self.device))
+
+    def load_blocks(self, layers: tuple[int, ...], *, first: int = 1) -> Blocks:
+        """The blocks from ``first`` to the highest of ``layers``, without the adapter."""
         with status("loading the backbone"):
-            return Blocks.load(self._folder, self.layers, torch_dtype(self.precision), self.device)
+            return Blocks.load(
+                self._folder,
+                layers,
+                torch_dtype(self.precision),
+                self.device,
+                quantization=self.settings.quantization,
+                spread=self.settings.device == "all",
+                unmasked=unmasked_blocks(self.settings.attention, self.depth),
+                first=first,
+            )
 
     @property
     def dependencies(self) -> dict[str, Any]:
         """Everything but the text that changes the vectors, as JSON can hold it."""
+        quantization = self.settings.quantization
         return {
             "algorithm": ALGORITHM,
             "fingerprint": self.fingerprint,
+            "adapter": None if self.adapter is None else self.adapter.fingerprint(),
             "layers": list(self.layers),
             "width": self.width,
-            "pooling": self.settings.pooling,
-            "attention": "causal",
-            "repeat": self.settings.repeat,
-            "window": self.window,
-            "overlap": self.overlap,
+            "pooling": self.reading.pooling,
+            "attention": self.settings.attention,
+            "repeat": self.reading.repeat,
+            "window": self.reading.window,
+            "overlap": self.reading.overlap,
             "precision": self.precision,
+            **({} if quantization == "none" else {"quantization": quantization}),
         }
 
     @property
     def key(self) -> str:
         """The ``dependencies`` in 32 hexadecimal digits."""
-        text = json.dumps(self.dependencies, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_of(self.dependencies)
 
-    def embed(self, sentences: Sequence[Sentence]) -> Iterator[tuple[int, Vectors]]:
-        """Each sentence's index and the vectors (T, L, D) of its words.
+    def passages(self, documents: Sequence[Document]) -> list[Passage]:
+        """What is read at once: sentences, or with ``context`` stretches of documents."""
+        return passages(documents, self.reading.context)
 
-        Sentences come as they are finished, longest first among each 8,192.
+    def counts(self, passages: Sequence[Passage]) -> list[int]:
+        """How many words each passage has."""
+        return [len(passage) for passage in passages]
+
+    def embed(self, passages: Sequence[Passage]) -> Iterator[tuple[int, Vectors]]:
+        """Each passage's index and the vectors (T, L, D) of its words.
+
+        Passages come as they are finished, longest first among each 8,192; one without words has
+        no vectors and does not come.
         """
-        remaining = iter(range(len(sentences)))
-        while part := list(islice(remaining, _SENTENCES_AT_ONCE)):
-            for index, vectors in self._embed_part([sentences[i] for i in part]):
+        remaining = iter(range(len(passages)))
+        while part := list(islice(remaining, _PASSAGES_AT_ONCE)):
+            for index, vectors in self._embed_part([passages[i] for i in part]):
                 yield part[index], vectors
+
+    def embed_sentences(self, documents: Sequence[Document]) -> Iterator[tuple[int, Vectors]]:
+        """The vectors (T, L, D) of each sentence that has words, as ``embed`` finishes them.
+
+        The index counts the sentences of all documents.
+        """
+        lengths = [len(sentence) for document in documents for sentence in document.sentences]
+        ends = np.cumsum(lengths)
+        passages = self.passages(documents)
+        first_words = np.cumsum([0, *(len(passage) for passage in passages)])
+        for number, vectors in self.embed(passages):
+            start, end = first_words[number : number + 2]
+            index = int(np.searchsorted(ends, start, side="right"))
+            while start < end:
+                if lengths[index]:
+                    yield index, vectors[: lengths[index]]
+                    vectors = vectors[lengths[index] :]
+                start += lengths[index]
+                index += 1
 
     def count_subwords(self, text: str) -> int:
         """How many subwords the tokenizer makes of ``text``."""
         return len(self.tokenizer([text])[0])
 
-    def _embed_part(self, sentences: Sequence[Sentence]) -> Iterator[tuple[int, Vectors]]:
-        rows = [
-            row
-            for index, (sentence, subwords) in enumerate(
-                zip(sentences, self.tokenizer([s.text for s in sentences]), strict=True)
-            )
-            for row in self._rows(index, sentence, subwords)
-        ]
-        assembly = _Assembly([len(s) for s in sentences], [row.sentence for row in rows])
-        lengths = [len(row.ids) for row in rows]
-        for indices in token_budget_batches(lengths, self.settings.token_budget):
-            batch = [rows[i] for i in indices]
-            yield from assembly.add(batch, self._states(batch))
+    def rows(self, passages: Sequence[Passage]) -> list[Row]:
+        """The rows that the model is given for ``passages``, in order."""
+        return self.reading.rows(passages, self.tokenizer)
 
-    def _rows(self, index: int, sentence: Sentence, subwords: Subwords) -> Iterator[_Row]:
-        if not len(sentence):
-            return
-        if not len(subwords):
-            # Nothing of the text is left after the tokenizer's normalisation: read the separator.
-            subwords = Subwords(self.tokenizer.separator, np.zeros((1, 2), dtype=np.int64))
-        pooling = align(sentence, subwords, self.settings.pooling)
-        for window in windows(len(subwords), self.window, self.overlap):
-            ids = self._with_repeats(subwords.ids[window.start : window.end])
-            read = pooling.within(window.keep_start, window.keep_end)
-            yield _Row(index, ids, _moved(read, window, len(ids)))
+    def _embed_part(self, passages: Sequence[Passage]) -> Iterator[tuple[int, Vectors]]:
+        rows = self.rows(passages)
+        assembly = Assembly([len(passage) for passage in passages], rows)
+        for batch, states in self.states(self.blocks, rows):
+            yield from assembly.add(batch, states)
 
-    def _with_repeats(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The window's subwords after their repeats (Springer et al. 2024, arXiv 2402.15449)."""
-        copies = [ids, self.tokenizer.separator] * self.settings.repeat
-        return np.concatenate([self.tokenizer.prefix, *copies, ids])
+    def states(self, blocks: Blocks, rows: Sequence[Row]) -> Iterator[tuple[list[Row], Tensor]]:
+        """The rows in batches of the token budget, longest first, and their states (B, S, L, D)."""
+        lengths = [len(row) for row in rows]
 
-    @torch.inference_mode()
-    def _states(self, rows: Sequence[_Row]) -> Tensor:
-        """Hidden states (rows, longest, L, D)."""
-        ids = torch.zeros(len(rows), max(len(row.ids) for row in rows), dtype=torch.long)
-        for i, row in enumerate(rows):
-            ids[i, : len(row.ids)] = torch.from_numpy(row.ids)
-        states: Tensor = self.blocks(ids.to(self.device))
-        return states
+        @torch.inference_mode()
+        def states(indices: list[int]) -> Tensor:
+            found: Tensor = blocks(*padded([rows[i].ids for i in indices], self.device))
+            return found
+
+        for indices, found in self.budget.batches(lengths, states):
+            yield [rows[i] for i in indices], found
 
 
-def _choose_windows(settings: BackboneSettings, positions: int | None) -> tuple[int, int]:
-    """Size and overlap of the windows that a model with so many positions can read."""
-    # Each copy of a window stands with a separator, and the first with a prefix.
-    most = None if positions is None else positions // (settings.repeat + 1) - 2
-    window = settings.window or min(DEFAULT_WINDOW, most or DEFAULT_WINDOW)
-    overlap = window // 4 if settings.overlap is None else settings.overlap
-    if most is not None and window > most:
-        raise ConfigurationError(
-            f"the backbone reads {positions} subwords at most: with repeat {settings.repeat} a "
-            f"window may have {most}, not {window}"
-        )
-    if overlap >= window:
-        raise ConfigurationError(f"overlap ({overlap}) must be smaller than window ({window})")
-    return window, overlap
+def padded(ids: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows of different lengths as one tensor (B, S), 0 at padding, and their lengths (B)."""
+    lengths = torch.tensor([len(row) for row in ids])
+    batch = torch.zeros(len(ids), int(lengths.max()), dtype=torch.long)
+    for i, row in enumerate(ids):
+        batch[i, : len(row)] = torch.from_numpy(np.asarray(row))
+    return batch.to(device), lengths.to(device)
 
 
-def _moved(pooling: WordPooling, window: Window, row_length: int) -> WordPooling:
-    """``pooling`` with its subwords counted in a row that ends with the window's subwords."""
-    offset = row_length - (window.end - window.start) - window.start
-    return WordPooling(pooling.words, pooling.subwords + offset, pooling.weights)
-
-
-class _Assembly:
-    """Puts the vectors of sentences together from the windows that hold their subwords."""
-
-    def __init__(self, word_counts: Sequence[int], rows: Sequence[int]) -> None:
-        self._word_counts = word_counts
-        self._rows_missing = np.bincount(rows, minlength=len(word_counts)).tolist()
-        self._unfinished: dict[int, Tensor] = {}
-
-    def add(self, rows: Sequence[_Row], states: Tensor) -> Iterator[tuple[int, Vectors]]:
-        """Take up ``states`` (rows, S, L, D); give the sentences that are complete with them."""
-        sums = self._pool(rows, states)
-        finished, tensors = [], []
-        for row, part in zip(rows, sums, strict=True):
-            if row.sentence in self._unfinished:
-                part = part + self._unfinished.pop(row.sentence)
-            self._rows_missing[row.sentence] -= 1
-            if self._rows_missing[row.sentence]:
-                self._unfinished[row.sentence] = part
-            else:
-                finished.append(row.sentence)
-                tensors.append(part)
-        if finished:
-            vectors = _normalised(torch.cat(tensors))
-            ends = np.cumsum([self._word_counts[index] for index in finished])[:-1]
-            yield from zip(finished, np.split(vectors, ends), strict=True)
-
-    def _pool(self, rows: Sequence[_Row], states: Tensor) -> Sequence[Tensor]:
-        """The weighted sums (T, L, D) of each row's subwords, in float32."""
-        counts = [self._word_counts[row.sentence] for row in rows]
-        first_word = np.cumsum([0, *counts[:-1]])
-        words = np.concatenate([r.pooling.words + w for r, w in zip(rows, first_word, strict=True)])
-        subwords = np.concatenate(
-            [row.pooling.subwords + i * states.shape[1] for i, row in enumerate(rows)]
-        )
-        weights = np.concatenate([row.pooling.weights for row in rows])
-        read = states.flatten(0, 1)[torch.from_numpy(subwords).to(states.device)].float()
-        weighted = read * torch.from_numpy(weights).to(states.device)[:, None, None]
-        sums = weighted.new_zeros(sum(counts), *weighted.shape[1:])
-        sums.index_add_(0, torch.from_numpy(words).to(states.device), weighted)
-        return torch.split(sums, counts)
-
-
-def _normalised(vectors: Tensor) -> Vectors:
-    normalised: Vectors = layer_norm(vectors, vectors.shape[-1:]).half().cpu().numpy()
-    return normalised
+def key_of(dependencies: dict[str, Any]) -> str:
+    """32 hexadecimal digits for what stored vectors depend on."""
+    text = json.dumps(dependencies, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

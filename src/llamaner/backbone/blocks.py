@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from llamaner.backbone.attention import padding_mask, see_both_ways
+from llamaner.backbone.loading import first_blocks, read_decoder
 from llamaner.backbone.quiet import quiet_transformers
-from llamaner.configuration import Precision
+from llamaner.configuration import Precision, Quantization
 from llamaner.errors import BackboneError, ConfigurationError
 
 DEFAULT_DEPTHS = (0.3, 0.4, 0.6, 0.73, 0.87)
@@ -22,13 +25,18 @@ _DTYPES: dict[Precision, torch.dtype] = {
 
 
 def choose_device(device: str) -> torch.device:
-    """The device that ``device`` names; ``auto`` is the first accelerator, or the CPU.
+    """The device that ``device`` names; ``auto`` is the first accelerator, or the CPU;
+    with ``all`` the first GPU, on which what goes through all of them starts and ends.
 
     Raises ``ConfigurationError`` for a device that this machine lacks.
     """
     if device == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator if accelerator is not None else torch.device("cpu")
+    if device == "all":
+        if (count := torch.cuda.device_count()) < 2:
+            raise ConfigurationError(f"device 'all' is for several GPUs, and here are {count}")
+        return torch.device("cuda:0")
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
@@ -51,22 +59,23 @@ def choose_precision(precision: Precision, device: torch.device) -> Precision:
     return "float32"
 
 
-def read_config(folder: Path) -> Any:
-    """The Transformers configuration of a model folder.
+def read_config(path: Path) -> Any:
+    """The Transformers configuration of a model folder, or of a GGUF file.
 
     Raises ``BackboneError`` for a model that is no decoder of the LLaMA kind.
     """
     from transformers import AutoConfig
 
+    place = (path, {}) if path.is_dir() else (path.parent, {"gguf_file": path.name})
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(folder).get_text_config()
+            config = AutoConfig.from_pretrained(place[0], **place[1]).get_text_config()
     except Exception as error:
         # Transformers raises errors of many kinds for a configuration that it cannot use.
         reason = str(error).partition("\n")[0]
-        raise BackboneError(f"{folder}: config.json cannot be used ({reason})") from error
+        raise BackboneError(f"{path}: the configuration cannot be used ({reason})") from error
     if not hasattr(config, "num_hidden_layers") or getattr(config, "is_encoder_decoder", False):
-        raise BackboneError(f"{folder}: {config.model_type} is not a decoder of the LLaMA kind")
+        raise BackboneError(f"{path}: {config.model_type} is not a decoder of the LLaMA kind")
     return config
 
 
@@ -89,62 +98,77 @@ class Blocks(nn.Module):
     """Subword ids → hidden states of the layers used.
 
     Blocks above the highest of ``layers`` are neither kept nor run, nor is the final norm:
-    a layer's state is what its block adds up to.
+    a layer's state is what its block adds up to. Blocks before ``first``, counted from 1, are not
+    there either; the states below it are then given.
     """
 
-    def __init__(self, model: nn.Module, layers: tuple[int, ...]) -> None:
+    def __init__(self, model: nn.Module, layers: tuple[int, ...], *, first: int = 1) -> None:
         super().__init__()
         blocks = getattr(model, "layers", None)
         if not isinstance(blocks, nn.ModuleList):
             raise BackboneError(f"{type(model).__name__} is not a decoder of the LLaMA kind")
-        model.layers = blocks[: max(1, *layers)]
+        blocks = blocks[: max(first, *layers)]
+        for index in range(first - 1):
+            blocks[index] = _PassThrough()
+        model.layers = blocks
         model.norm = nn.Identity()
         self.model = model.eval().requires_grad_(False)
-        self.layers = layers
+        self.layers, self.first = layers, first
         self._states: dict[int, Tensor] = {}
+        self._start: Tensor | None = None
+        self._padding: Tensor | None = None
+        blocks[first - 1].register_forward_pre_hook(self._begin, with_kwargs=True)
         for layer in layers:
             self._watch(layer)
 
     @classmethod
     def load(
-        cls, folder: Path, layers: tuple[int, ...], dtype: torch.dtype, device: torch.device
+        cls,
+        folder: Path,
+        layers: tuple[int, ...],
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        quantization: Quantization = "none",
+        spread: bool = False,
+        unmasked: Collection[int] = (),
+        first: int = 1,
     ) -> Blocks:
-        """Read the blocks up to the highest of ``layers`` from a model folder.
+        """Read the blocks from ``first`` to the highest of ``layers`` from a model folder.
 
-        Raises ``BackboneError`` where weights are missing or of another shape.
+        Those in ``unmasked``, counted from 1, see what follows. Raises ``BackboneError`` where
+        weights are missing or of another shape.
         """
-        from transformers import AutoModel
-
-        config = read_config(folder)
-        config.num_hidden_layers = max(1, *layers)
-        if getattr(config, "layer_types", None):
-            config.layer_types = config.layer_types[: config.num_hidden_layers]
-        try:
-            with quiet_transformers():
-                model, report = AutoModel.from_pretrained(
-                    folder, config=config, dtype=dtype, output_loading_info=True
-                )
-        except Exception as error:
-            # safetensors has an error of its own for a damaged file, and torch for others.
-            reason = str(error).partition("\n")[0]
-            raise BackboneError(f"{folder}: the weights cannot be loaded ({reason})") from error
-        if report["missing_keys"]:
-            missing = sorted(report["missing_keys"])
-            raise BackboneError(f"{folder}: {len(missing)} weights are missing, as {missing[0]}")
-        blocks = cls(model.to(device), layers)
+        config = first_blocks(read_config(folder), max(first, *layers))
+        model = read_decoder(folder, config, dtype, device, quantization, spread=spread)
+        blocks = cls(model, layers, first=first)
         blocks.require_causal(str(folder))
+        blocks.unmask(unmasked)
         return blocks
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, lengths: Tensor, start: Tensor | None = None) -> Tensor:
         """``ids`` (B, S), padded at the right, → states (B, S, L, D) of ``layers`` in order.
 
-        No mask is needed: a causal block's state depends on nothing to its right.
+        ``lengths`` (B) are the rows' without padding. ``start`` (B, S, D) takes the place of the
+        state below block ``first``. A causal block needs no mask: its state depends on nothing to
+        its right.
         """
+        dtype = next(self.parameters()).dtype
+        self._start = start
+        self._padding = padding_mask(lengths, ids.shape[1], dtype)
         try:
             self.model(input_ids=ids, use_cache=False)
-            return torch.stack([self._states[layer] for layer in self.layers], dim=2)
+            return torch.stack([self._states[layer].to(ids.device) for layer in self.layers], dim=2)
         finally:
             self._states.clear()
+            self._start = self._padding = None
+
+    def unmask(self, unmasked: Collection[int]) -> None:
+        """Let these blocks, counted from 1, see what follows."""
+        blocks: Any = self.model.layers
+        for number in unmasked:
+            if self.first <= number <= len(blocks):
+                see_both_ways(blocks[number - 1], self._padding_mask)
 
     @torch.inference_mode()
     def require_causal(self, name: str) -> None:
@@ -152,16 +176,31 @@ class Blocks(nn.Module):
 
         Rows are padded at the right without a mask: a bidirectional encoder would read the padding.
         """
-        ids = torch.tensor([[3, 4, 5], [3, 4, 6]], device=next(self.parameters()).device)
-        one, other = self(ids)[:, :2].float()
+        device = next(self.parameters()).device
+        ids = torch.tensor([[3, 4, 5], [3, 4, 6]], device=device)
+        one, other = self(ids, torch.tensor([3, 3], device=device))[:, :2].float()
         if not torch.allclose(one, other, rtol=1e-3, atol=1e-3):
             raise BackboneError(f"{name}: reads to the right; a causal LLaMA decoder is needed")
 
+    def _padding_mask(self) -> Tensor:
+        assert self._padding is not None
+        return self._padding
+
+    def _begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Put the given states in the place of what the blocks before would have made."""
+        if self._start is None:
+            return None
+        if args:
+            return (self._start, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": self._start}
+
     def _watch(self, layer: int) -> None:
         blocks: Any = self.model.layers
-        if layer == 0:
-            blocks[0].register_forward_pre_hook(
-                lambda _, args, kwargs: self._keep(0, args[0] if args else kwargs["hidden_states"]),
+        if layer == self.first - 1:
+            blocks[layer].register_forward_pre_hook(
+                lambda _, args, kwargs: self._keep(
+                    layer, args[0] if args else kwargs["hidden_states"]
+                ),
                 with_kwargs=True,
             )
         else:
@@ -169,6 +208,13 @@ class Blocks(nn.Module):
 
     def _keep(self, layer: int, output: Tensor | tuple[Tensor, ...]) -> None:
         self._states[layer] = output if isinstance(output, Tensor) else output[0]
+
+
+class _PassThrough(nn.Module):
+    """Stands where a block is not needed."""
+
+    def forward(self, hidden_states: Tensor, **_: Any) -> Tensor:
+        return hidden_states
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:

@@ -7,6 +7,8 @@
 ``index``        32 bytes a sentence, appended after its vectors: digest of text and word spans,
                  first row, number of rows, CRC-32 of the rows
 
+``part-N/``      vectors and index of a process N that helps, until they are taken up
+
 The process that appends holds ``root/<key>.lock``.
 
 A process that is killed leaves at most vectors without an index entry, which the next one
@@ -31,8 +33,8 @@ from llamaner.errors import StoreError
 from llamaner.files import replace_file
 
 if TYPE_CHECKING:
-    from llamaner.backbone.backbone import Vectors
-    from llamaner.corpus import Sentence
+    from llamaner.backbone.assembly import Vectors
+    from llamaner.backbone.passages import Passage
 
 ENTRY = np.dtype([("digest", "V16"), ("row", "<u8"), ("rows", "<u4"), ("crc", "<u4")])
 _SYNC_BYTES = 64 << 20
@@ -66,7 +68,7 @@ class Shelf:
         """How many sentences and words are stored, and how many bytes that takes."""
         entries = self._entries()
         sentences = len(set(_as_bytes(entries["digest"])))
-        occupied = sum(file.stat().st_size for file in self.folder.iterdir())
+        occupied = sum(file.stat().st_size for file in self.folder.rglob("*"))
         return sentences, int(entries["rows"].sum()), occupied
 
     def rows(self) -> Vectors:
@@ -108,6 +110,25 @@ class Shelf:
                 "room, choose another folder with --store, or use fewer layers"
             )
         return size
+
+    def part(self, number: int) -> Shelf:
+        """A shelf for what another process computes, until ``take_up_parts``."""
+        folder = self.folder / f"part-{number}"
+        folder.mkdir(exist_ok=True)
+        return Shelf(folder, self.shape)
+
+    def take_up_parts(self) -> None:
+        """Add what lies in parts, and remove them; hold the lock meanwhile."""
+        for folder in sorted(self.folder.glob("part-*")):
+            part = Shelf(folder, self.shape)
+            entries, rows = part._entries(), part.rows()
+            there = set(_as_bytes(self._entries()["digest"]))
+            with self.appending() as append:
+                for digest, entry in zip(_as_bytes(entries["digest"]), entries, strict=True):
+                    if digest not in there and _is_intact(entry, rows):
+                        start = int(entry["row"])
+                        append(digest, rows[start : start + int(entry["rows"])])
+            shutil.rmtree(folder)
 
     def appending(self) -> Appender:
         """Something to append vectors with; hold the lock meanwhile."""
@@ -166,10 +187,10 @@ class Appender:
         self._pending_bytes = 0
 
 
-def digest_of(sentence: Sentence) -> bytes:
+def digest_of(passage: Passage) -> bytes:
     """16 bytes for the text and where its words lie."""
-    spans = np.asarray(sentence.spans, dtype="<i8").tobytes()
-    text = sentence.text.encode("utf-8", "surrogatepass")
+    spans = np.asarray(passage.spans, dtype="<i8").tobytes()
+    text = passage.text.encode("utf-8", "surrogatepass")
     data = len(text).to_bytes(8, "little") + text + spans
     return hashlib.blake2b(data, digest_size=16).digest()
 

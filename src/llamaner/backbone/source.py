@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llamaner.backbone.default_model import default_model_file
 from llamaner.errors import BackboneError
 from llamaner.terminal import status
 
 DEFAULT = "default"
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+"""Not every safetensors file: some hubs hold the weights twice, as consolidated.safetensors."""
 DESCRIPTIONS = (
     "config.json",
     "tokenizer.json",
@@ -95,7 +99,7 @@ def _gguf_file(path: Path) -> Path:
 
 def _model_in_folder(folder: Path) -> ModelSource:
     ggufs = sorted(folder.glob("*.gguf"))
-    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+    if (folder / "config.json").is_file() and any(folder.glob(WEIGHTS[0])):
         return ModelSource(folder)
     if len(ggufs) == 1:
         return ModelSource(_gguf_file(ggufs[0]))
@@ -106,20 +110,48 @@ def _model_in_folder(folder: Path) -> ModelSource:
         name
         for name, there in (
             ("config.json", (folder / "config.json").is_file()),
-            ("*.safetensors", any(folder.glob("*.safetensors"))),
+            (WEIGHTS[0], any(folder.glob(WEIGHTS[0]))),
         )
         if not there
     ]
     raise BackboneError(f"{folder}: not a model folder, it lacks {' and '.join(missing)}")
 
 
+def find_config(model: str, revision: str | None = None) -> Any:
+    """The Transformers configuration of the model that ``model`` names; no weights are fetched.
+
+    Raises ``BackboneError`` as ``find_model`` and ``read_config`` do.
+    """
+    from llamaner.backbone.blocks import read_config
+
+    if model == DEFAULT or Path(model).expanduser().exists() or looks_like_path(model):
+        return read_config(find_model(model).path)
+    from huggingface_hub import hf_hub_download
+
+    with _told_as_backbone_errors(model, revision):
+        return read_config(Path(hf_hub_download(model, "config.json", revision=revision)).parent)
+
+
 def _download(model: str, revision: str | None) -> Path:
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import snapshot_download
 
     patterns = [*WEIGHTS, *DESCRIPTIONS]
+    with (
+        _told_as_backbone_errors(model, revision),
+        status(f"looking for {model} on the Hugging Face hub"),
+    ):
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+    _require(folder, model)
+    return folder
+
+
+@contextmanager
+def _told_as_backbone_errors(model: str, revision: str | None) -> Iterator[None]:
+    """Tell what the hub refuses, and what to do about it."""
+    from huggingface_hub import errors
+
     try:
-        with status(f"looking for {model} on the Hugging Face hub"):
-            folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+        yield
     except errors.GatedRepoError:
         raise BackboneError(
             f"{model} is gated: accept its licence at https://huggingface.co/{model}, then run "
@@ -137,12 +169,10 @@ def _download(model: str, revision: str | None) -> Path:
             f"{model} cannot be fetched from the Hugging Face hub ({reason}); "
             "check the network, or give a local folder or 'default'"
         ) from None
-    _require(folder, model)
-    return folder
 
 
 def _require(folder: Path, model: str) -> None:
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob(WEIGHTS[0])):
         raise BackboneError(
             f"{model} has no safetensors weights; convert it, or give a GGUF file of it"
         )

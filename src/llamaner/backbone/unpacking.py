@@ -1,8 +1,7 @@
 """GGUF files, unpacked once into a folder of safetensors.
 
-Transformers parses a GGUF file three times in Python and de-quantises all of it (15 s for the
-135M default, each time a process starts). From the unpacked folder only the blocks that are used
-are read, in about a second.
+Transformers parses a GGUF file three times in Python and de-quantises all of it, each time a
+process starts. From the unpacked folder only the blocks that are used are read, in about a second.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from llamaner.backbone.gguf_weights import GgufWeights, write_shards
 from llamaner.backbone.quiet import quiet_transformers
 from llamaner.errors import BackboneError
 from llamaner.files import sync_files
@@ -65,22 +65,12 @@ def _unpack(file: Path, folder: Path) -> None:
 
 
 def _convert(file: Path, folder: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     # The loader's own bar takes no notice of Transformers' settings.
     with quiet_transformers(), redirect_stderr(io.StringIO()):
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-        model = AutoModel.from_pretrained(
-            file.parent, gguf_file=file.name, dtype=torch.float16, device_map="cpu"
-        )
-        tokenizer.save_pretrained(folder)
-    state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
-    if not all(tensor.isfinite().all() for tensor in state.values()):
-        raise BackboneError(f"{file}: holds weights that float16 cannot hold")
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    model.config.dtype = torch.float16
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.config.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+        config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+    weights = GgufWeights(file, config)
+    write_shards(weights, folder)
+    weights.finish_config().save_pretrained(folder)

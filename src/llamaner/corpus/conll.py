@@ -121,7 +121,7 @@ def _document(document: RowDocument, layout: Layout, scheme: Scheme | None) -> D
         metadata[_AT_END] = document.comments_at_end
     sentences = [_sentence(sentence, layout, scheme) for sentence in document.sentences]
     made = Document.from_sentences(sentences)
-    return replace(made, metadata=metadata) if metadata else made
+    return replace(made, metadata=metadata, coherent=document.docstart is not None)
 
 
 def _sentence(sentence: RowSentence, layout: Layout, scheme: Scheme | None) -> Sentence:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +109,8 @@ def _corpus(rows: _Rows, data: Dataset, words: str, tags: str, document: str | N
 def _documents(sentences: Sequence[Sentence], ids: Sequence[str]) -> Iterator[Document]:
     pairs = ((name, s) for name, s in zip(ids, sentences, strict=True) if s.spans)
     for name, group in groupby(pairs, key=lambda pair: pair[0]):
-        yield Document.from_sentences([sentence for _, sentence in group], name)
+        made = Document.from_sentences([sentence for _, sentence in group], name)
+        yield replace(made, coherent=bool(name))
 
 
 def _row_tags(

@@ -130,13 +130,16 @@ class Sentence:
 class Document:
     """A text and its sentences: ``text[s.start : s.start + len(s.text)] == s.text`` for each.
 
-    ``metadata`` holds whatever else a corpus file says of the document.
+    ``metadata`` holds whatever else a corpus file says of the document. ``coherent`` is False
+    where nobody said that the sentences follow each other in one text, as in a CoNLL file without
+    ``-DOCSTART-`` lines: none is context to another.
     """
 
     text: str
     sentences: tuple[Sentence, ...]
     id: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    coherent: bool = True
 
     def __post_init__(self) -> None:
         position = 0

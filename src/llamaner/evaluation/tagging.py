@@ -21,7 +21,7 @@ _WORDS_AT_ONCE = 4096
 
 def evaluate_tagger(tagger: NerTagger, corpus: Corpus, store: FeatureStore) -> Evaluation:
     """Tag all sentences of ``corpus``, with features of ``store``, and compare."""
-    features = store.features(tagger.backbone, list(corpus.sentences))
+    features = store.document_features(tagger.backbone, corpus.documents)
     return evaluate_features(tagger, corpus.documents, features)
 
 
@@ -39,8 +39,7 @@ def predict_file(
     tagger: NerTagger, name: str, gold: TaggedData, store: FeatureStore
 ) -> Predictions:
     """What the tagger finds in an annotated file, with features of ``store``."""
-    sentences = [tagged.sentence for tagged in gold.sentences]
-    features = store.features(tagger.backbone, sentences)
+    features = store.document_features(tagger.backbone, gold.documents)
     return predict(tagger, name, gold, features)
 
 

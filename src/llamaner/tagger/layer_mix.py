@@ -22,3 +22,20 @@ class LayerMix(nn.Module):
         """``vectors`` (N, L, D) of any float type → (N, D) in float32."""
         shares = self.gamma * self.weights.softmax(0)
         return torch.einsum("l,nld->nd", shares, vectors.to(shares.dtype))
+
+
+class LayerProjection(nn.Module):
+    """A linear map of all layers side by side, sum_l W_l h_l + b.
+
+    It can use each dimension of each layer for itself, as concatenation does (Devlin et al. 2019,
+    section 5.3), and gives the BiLSTM no more to read than one layer.
+    """
+
+    def __init__(self, layers: int, width: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(layers * width, width)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """``vectors`` (N, L, D) of any float type → (N, D) in float32."""
+        projected: Tensor = self.projection(vectors.flatten(1).to(self.projection.weight.dtype))
+        return projected

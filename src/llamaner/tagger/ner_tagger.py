@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llamaner.backbone import Backbone, Vectors
+from llamaner.backbone import Adapter, Backbone, Vectors
 from llamaner.backbone.batches import token_budget_batches
 from llamaner.configuration import BackboneSettings, HeadSettings
 from llamaner.corpus import Document, Entity, LabelSpan, Sentence, decode, segment
@@ -32,12 +32,19 @@ def tags_of(labels: Sequence[str]) -> tuple[str, ...]:
 class NerTagger:
     """Finds the entities of text.
 
-    ``tag`` takes whatever a user has; ``tag_sentences`` is what it comes down to. The network
+    ``tag`` takes whatever a user has; ``tag_documents`` is what it comes down to. The network
     runs on the backbone's device.
     """
 
-    def __init__(self, config: TaggerConfig, *, backbone: Backbone | None = None) -> None:
+    def __init__(
+        self,
+        config: TaggerConfig,
+        *,
+        backbone: Backbone | None = None,
+        adapter: Adapter | None = None,
+    ) -> None:
         self.config = config
+        self.adapter = adapter
         self.alphabet = Alphabet(config.alphabet)
         self.network = BiLstmCrf(
             tags_of(config.labels),
@@ -79,14 +86,14 @@ class NerTagger:
         ``token_budget``, and ``model`` where the same weights lie elsewhere. Raises
         ``TaggerError`` where files are missing or do not fit each other.
         """
-        config, weights = read_tagger(Path(folder))
+        config, weights, adapter = read_tagger(Path(folder))
         if wrong := backbone_settings.keys() - {"device", "precision", "token_budget", "model"}:
             raise TaggerError(f"{', '.join(sorted(wrong))}: fixed when the tagger was trained")
         settings = BackboneSettings.model_validate(
             {**config.backbone.model_dump(), **backbone_settings}
         )
         try:
-            tagger = cls(config.model_copy(update={"backbone": settings}))
+            tagger = cls(config.model_copy(update={"backbone": settings}), adapter=adapter)
             tagger.network.load_state_dict(weights)
         except (RuntimeError, ValueError) as error:
             raise TaggerError(f"{folder}: the weights do not fit config.json ({error})") from None
@@ -94,8 +101,10 @@ class NerTagger:
         return tagger
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write config.json and model.safetensors; the backbone goes in by name and fingerprint."""
-        write_tagger(Path(folder), self.config, self.network.state_dict())
+        """Write config.json and model.safetensors; the backbone goes in by name and fingerprint,
+        its adapter with the weights.
+        """
+        write_tagger(Path(folder), self.config, self.network.state_dict(), self.adapter)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -109,7 +118,7 @@ class NerTagger:
         Raises ``TaggerError`` when it is another one than the tagger was trained with.
         """
         if self._backbone is None:
-            backbone = Backbone(self.config.backbone)
+            backbone = Backbone(self.config.backbone, self.adapter)
             if backbone.fingerprint != self.config.backbone_fingerprint:
                 raise TaggerError(
                     f"the backbone {self.config.backbone.model!r} is not the one that the tagger "
@@ -146,7 +155,13 @@ class NerTagger:
 
     def tag_documents(self, documents: Sequence[Document]) -> list[Document]:
         """The documents with the entities found in their sentences."""
-        tagged = iter(self.tag_sentences([s for d in documents for s in d.sentences]))
+        sentences = [sentence for document in documents for sentence in document.sentences]
+        found = list(sentences)
+        for indices, vectors in self._embedded(documents):
+            part = self.tag_features([sentences[i] for i in indices], vectors)
+            for index, sentence in zip(indices, part, strict=True):
+                found[index] = sentence
+        tagged = iter(found)
         return [replace(d, sentences=tuple(next(tagged) for _ in d.sentences)) for d in documents]
 
     def tag_stream(
@@ -167,13 +182,13 @@ class NerTagger:
         yield from (_confident(d, min_confidence) for d in self.tag_documents(part))
 
     def tag_sentences(self, sentences: Sequence[Sentence]) -> list[Sentence]:
-        """The sentences with the entities found in them, each with its confidence."""
-        tagged = list(sentences)
-        for indices, vectors in self._embedded(sentences):
-            part = self._decode([sentences[i] for i in indices], vectors)
-            for index, sentence in zip(indices, part, strict=True):
-                tagged[index] = sentence
-        return tagged
+        """The sentences with the entities found in them, each read by itself."""
+        documents = [Document.from_sentences([sentence]) for sentence in sentences]
+        tagged = self.tag_documents(documents)
+        return [
+            replace(sentence, entities=document.sentences[0].entities)
+            for sentence, document in zip(sentences, tagged, strict=True)
+        ]
 
     def tag_features(
         self, sentences: Sequence[Sentence], features: Sequence[Vectors]
@@ -201,12 +216,12 @@ class NerTagger:
     def _document(self, text: str) -> Document:
         return Document(text, segment(text, self.config.language))
 
-    def _embedded(self, sentences: Sequence[Sentence]) -> Iterator[tuple[list[int], list[Vectors]]]:
-        """Indices and vectors of sentences, in groups of similar length."""
+    def _embedded(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], list[Vectors]]]:
+        """Indices and vectors of all sentences with words, in groups of similar length."""
         indices: list[int] = []
         vectors: list[Vectors] = []
         longest = 0
-        for index, part in self.backbone.embed(sentences):
+        for index, part in self.backbone.embed_sentences(documents):
             longest = max(longest, len(part))
             if indices and longest * (len(indices) + 1) > _WORDS_AT_ONCE:
                 yield indices, vectors
@@ -249,8 +264,9 @@ def _pinned(backbone: Backbone) -> BackboneSettings:
         update={
             "model": str(local.resolve()) if local.exists() else settings.model,
             "layers": backbone.layers,
-            "window": backbone.window,
-            "overlap": backbone.overlap,
+            "window": backbone.reading.window,
+            "overlap": backbone.reading.overlap,
+            "context": backbone.reading.context,
         }
     )
 

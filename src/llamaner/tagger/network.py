@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from llamaner.configuration import HeadSettings
 from llamaner.tagger.characters import CharacterCnn, WordCharacters
 from llamaner.tagger.crf import LinearChainCRF
-from llamaner.tagger.layer_mix import LayerMix
+from llamaner.tagger.layer_mix import LayerMix, LayerProjection
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ class BiLstmCrf(nn.Module):
         settings: HeadSettings,
     ) -> None:
         super().__init__()
-        self.mix = LayerMix(layers)
+        self.mix = (
+            LayerMix(layers) if settings.layer_mix == "sum" else LayerProjection(layers, width)
+        )
         self.characters = (
             CharacterCnn(alphabet_size, settings.character_width)
             if settings.character_width

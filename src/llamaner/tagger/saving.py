@@ -1,6 +1,6 @@
 """A tagger on disk: ``config.json`` and ``model.safetensors``, nothing pickled.
 
-The backbone is not in it: its name, settings and fingerprint are.
+The backbone is not in it: its name, settings and fingerprint are, and its adapter where it has one.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import safetensors.torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from llamaner.configuration import BackboneSettings, HeadSettings
+from llamaner.backbone import Adapter
+from llamaner.configuration import BackboneSettings, HeadSettings, LoraSettings
 from llamaner.errors import TaggerError
 from llamaner.files import replace_file
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_ADAPTER = "adapter."
 
 
 class TaggerConfig(BaseModel):
@@ -34,6 +36,8 @@ class TaggerConfig(BaseModel):
     backbone_fingerprint: str
     layers: tuple[int, ...]
     width: int
+    lora: LoraSettings | None = None
+    """How the backbone was adapted; the weights then hold the adapter's too."""
     head: HeadSettings
     alphabet: tuple[str, ...]
     weights: str = ""
@@ -42,16 +46,28 @@ class TaggerConfig(BaseModel):
     """What is known of the run: data, seed, epochs, dev scores."""
 
 
-def write_tagger(folder: Path, config: TaggerConfig, weights: Mapping[str, Tensor]) -> None:
+def write_tagger(
+    folder: Path,
+    config: TaggerConfig,
+    weights: Mapping[str, Tensor],
+    adapter: Adapter | None = None,
+) -> None:
     """Write both files; each is replaced in one step, so that a power cut leaves whole files.
 
     Raises ``TaggerError`` where the folder cannot be written.
     """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    if adapter is not None:
+        tensors |= {_ADAPTER + name: tensor for name, tensor in adapter.weights.items()}
+    data = safetensors.torch.save(tensors, metadata={"format": "pt"})
+    config = config.model_copy(
+        update={
+            "weights": hashlib.sha256(data).hexdigest(),
+            "lora": None if adapter is None else adapter.settings,
+        }
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        data = safetensors.torch.save(tensors, metadata={"format": "pt"})
-        config = config.model_copy(update={"weights": hashlib.sha256(data).hexdigest()})
         replace_file(folder / WEIGHTS, data)
         replace_file(folder / CONFIG, (config.model_dump_json(indent=2) + "\n").encode())
     except OSError as error:
@@ -60,8 +76,8 @@ def write_tagger(folder: Path, config: TaggerConfig, weights: Mapping[str, Tenso
         ) from error
 
 
-def read_tagger(folder: Path) -> tuple[TaggerConfig, dict[str, Tensor]]:
-    """What ``write_tagger`` wrote.
+def read_tagger(folder: Path) -> tuple[TaggerConfig, dict[str, Tensor], Adapter | None]:
+    """What ``write_tagger`` wrote: configuration, weights of the network, and the adapter.
 
     Raises ``TaggerError`` where a file is missing, damaged or of another format.
     """
@@ -81,4 +97,17 @@ def read_tagger(folder: Path) -> tuple[TaggerConfig, dict[str, Tensor]]:
             f"{folder / WEIGHTS}: damaged, or not the weights that {CONFIG} belongs to; copy both "
             "again, or go on with the run that was writing them: llamaner train --resume"
         )
-    return config, safetensors.torch.load(data)
+    return config, *_parted(config, safetensors.torch.load(data))
+
+
+def _parted(
+    config: TaggerConfig, weights: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], Adapter | None]:
+    """The network's weights, and the adapter."""
+    if config.lora is None:
+        return weights, None
+    network = {n: tensor for n, tensor in weights.items() if not n.startswith(_ADAPTER)}
+    updates = {
+        n.removeprefix(_ADAPTER): tensor for n, tensor in weights.items() if n.startswith(_ADAPTER)
+    }
+    return network, Adapter(config.lora, updates)

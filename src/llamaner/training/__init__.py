@@ -1,10 +1,12 @@
 """Training: a configuration in, a tagger out."""
 
 from llamaner.training.checkpoints import is_run, resumed_configuration
+from llamaner.training.processes import is_first_process
 from llamaner.training.run import TrainingResult, train
 
 __all__ = [
     "TrainingResult",
+    "is_first_process",
     "is_run",
     "resumed_configuration",
     "train",

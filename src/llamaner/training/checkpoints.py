@@ -36,16 +36,28 @@ class RunState(BaseModel):
 
 
 def save_checkpoint(folder: Path, accelerator: Accelerator, state: RunState) -> None:
-    """Write the run's state after an epoch, then drop the checkpoints before it."""
+    """Write the run's state after an epoch, then drop the checkpoints before it.
+
+    All processes of a run call it: each has random states of its own to save.
+    """
     final = folder / f"epoch-{state.epoch:04d}"
     part = folder / f"{final.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
+    if accelerator.is_main_process:
+        shutil.rmtree(part, ignore_errors=True)
+    accelerator.wait_for_everyone()
     accelerator.save_state(str(part))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        _finish(part, final, state)
+    accelerator.wait_for_everyone()
+
+
+def _finish(part: Path, final: Path, state: RunState) -> None:
     (part / STATE).write_text(state.model_dump_json(indent=2) + "\n")
     sync_files(part)
     shutil.rmtree(final, ignore_errors=True)
     os.replace(part, final)
-    for other in folder.glob("epoch-*"):
+    for other in final.parent.glob("epoch-*"):
         if other != final:
             shutil.rmtree(other)
 

@@ -5,24 +5,57 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from llamaner.backbone import Features
-from llamaner.corpus import Sentence
+from llamaner.backbone import Adapter, Features, FeatureStore, Vectors
+from llamaner.corpus import Document
 from llamaner.tagger import NerTagger, WordBatch
+from llamaner.training.data import sentences_of
 
 _BATCHES_IN_POOL = 32
 
 
-class Examples:
-    """Sentences with words, their features, and their gold tags."""
+class Examples(Protocol):
+    """What a run learns from and is judged by."""
+
+    updates: nn.ParameterList
+    """What is learnt besides the network."""
+
+    def batches(self, size: int, seed: int, epoch: int) -> list[list[int]]:
+        """Numbers of examples, about ``size`` sentences a batch, in the order of an epoch."""
+
+    def load(self, indices: Sequence[int]) -> tuple[WordBatch, Tensor]:
+        """A batch and its gold tags (B, T), 0 at padding."""
+
+    def steps(self, size: int) -> int:
+        """How many batches an epoch has."""
+
+    def dev_vectors(self) -> Sequence[Vectors]:
+        """The vectors (T, L, D) of the dev sentences, as the backbone is now."""
+
+    def adapter(self) -> Adapter | None:
+        """What the backbone has learnt."""
+
+
+class StoredExamples:
+    """Sentences with words, their stored features, and their gold tags."""
 
     def __init__(
-        self, tagger: NerTagger, sentences: Sequence[Sentence], features: Features
+        self,
+        tagger: NerTagger,
+        store: FeatureStore,
+        documents: Sequence[Document],
+        dev_documents: Sequence[Document],
     ) -> None:
-        self._tagger, self._sentences, self._features = tagger, sentences, features
+        sentences = sentences_of(documents)
+        features = store.document_features(tagger.backbone, [*documents, *dev_documents])
+        self.updates = nn.ParameterList()
+        self._tagger, self._sentences = tagger, sentences
+        self._features: Features = features.part(0, len(sentences))
+        self._dev_features = features.part(len(sentences), len(features))
         numbers = {tag: number for number, tag in enumerate(tagger.network.crf.tags)}
         self._tags = [
             torch.tensor([numbers[tag] for tag in sentence.tags("BIOES")]) for sentence in sentences
@@ -52,9 +85,13 @@ class Examples:
         tags[mask] = torch.cat([self._tags[i] for i in indices]).to(mask.device)
         return batch, tags
 
-    def __len__(self) -> int:
-        return len(self._usable)
-
     def steps(self, size: int) -> int:
         """How many batches an epoch has."""
-        return math.ceil(len(self) / size)
+        return math.ceil(len(self._usable) / size)
+
+    def dev_vectors(self) -> Sequence[Vectors]:
+        """The vectors of the dev sentences."""
+        return self._dev_features
+
+    def adapter(self) -> None:
+        """The backbone learns nothing."""

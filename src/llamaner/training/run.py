@@ -6,19 +6,21 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from filelock import FileLock, Timeout
+from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
-from llamaner.backbone import Backbone, Features, FeatureStore
+from llamaner.backbone import Backbone, FeatureStore, Vectors
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Document, Sentence
 from llamaner.errors import CheckpointError, ConfigurationError
@@ -32,6 +34,8 @@ from llamaner.evaluation import (
 )
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
+from llamaner.training.adaptation import AdaptedExamples
+from llamaner.training.averaging import WeightAverage
 from llamaner.training.checkpoints import (
     RunState,
     is_run,
@@ -41,8 +45,9 @@ from llamaner.training.checkpoints import (
     save_configuration,
 )
 from llamaner.training.data import data_digest, read_documents, sentences_of
-from llamaner.training.examples import Examples
+from llamaner.training.examples import Examples, StoredExamples
 from llamaner.training.metrics import MetricsLog
+from llamaner.training.processes import agreed, averaged, join_processes, share_of
 from llamaner.training.reporting import write_report
 
 DEFAULT_EPOCHS = 8
@@ -69,25 +74,25 @@ def train(
     neither ``resume`` nor ``overwrite`` is set, and ``CheckpointError`` where a run cannot be
     resumed.
     """
-    if not resume:
+    processes = join_processes(configuration.backbone.device)
+    first = processes.is_main_process
+    if first and not resume:
         _require_free(configuration.output, overwrite=overwrite)
     documents, dev_documents = read_documents(configuration)
-    backbone = Backbone(configuration.backbone)
-    sentences, dev_sentences = sentences_of(documents), sentences_of(dev_documents)
-    with _locked(configuration.output):
-        store = FeatureStore(configuration.store)
-        features = store.features(backbone, [*sentences, *dev_sentences])
-        if not resume:
+    set_seed(configuration.seed)
+    tagger = _new_tagger(configuration, Backbone(configuration.backbone), sentences_of(documents))
+    with _locked(configuration.output) if first else nullcontext():
+        store = FeatureStore(configuration.store, processes)
+        examples = _examples(configuration, tagger, store, documents, dev_documents)
+        if first and not resume:
             _begin(configuration)
-        run = _Run(
-            configuration,
-            backbone,
-            dev_documents,
-            sentences,
-            features.part(0, len(sentences)),
-            features.part(len(sentences), len(features)),
-            resume=resume,
+        processes.wait_for_everyone()
+        data = data_digest(
+            tagger.backbone.key, sentences_of(documents), sentences_of(dev_documents)
         )
+        run = _Run(configuration, tagger, examples, documents, dev_documents, RunState(data=data))
+        if resume:
+            run.resume()
         return run.to_the_end()
 
 
@@ -97,71 +102,32 @@ class _Run:
     def __init__(
         self,
         configuration: TrainingConfiguration,
-        backbone: Backbone,
+        tagger: NerTagger,
+        examples: Examples,
+        documents: Sequence[Document],
         dev_documents: Sequence[Document],
-        sentences: Sequence[Sentence],
-        features: Features,
-        dev_features: Features,
-        *,
-        resume: bool,
+        state: RunState,
     ) -> None:
         self.configuration = configuration
         self.folder = configuration.output / "training"
         self.dev_documents = dev_documents
         self.dev_sentences = sentences_of(dev_documents)
-        self.dev_features = dev_features
-        set_seed(configuration.seed)
-        self.sentences = sentences
-        self.tagger = _new_tagger(configuration, backbone, sentences)
-        self.examples = Examples(self.tagger, sentences, features)
-        self.steps = self.examples.steps(configuration.batch_size)
+        self.sentences = sentences_of(documents)
+        self.tagger, self.examples, self.state = tagger, examples, state
+        self.steps = examples.steps(configuration.batch_size)
         self.epochs = configuration.epochs or max(
             DEFAULT_EPOCHS, math.ceil(DEFAULT_STEPS / self.steps)
         )
-        data = data_digest(backbone.key, sentences, self.dev_sentences)
-        self.state = RunState(data=data)
-        self._prepare(backbone)
-        if resume:
-            self._resume(data)
+        self._prepare()
 
-    def to_the_end(self) -> TrainingResult:
-        """Train until the last epoch, or until patience is at its end."""
-        state = self.state
-        log = MetricsLog(self.folder, state.history)
-        total = self.steps * (self.epochs - state.epoch)
-        with progress_bar("training (steps)", total) as bar:
-            while state.epoch < self.epochs and not self._out_of_patience():
-                row = self._epoch(bar)
-                log.epoch(row)
-                _tell(row, self.epochs, best=row["epoch"] == state.best_epoch)
-                save_checkpoint(self.folder, self.accelerator, state)
-        log.close()
-        return self._result()
-
-    def _prepare(self, backbone: Backbone) -> None:
-        configuration = self.configuration
-        self.accelerator = Accelerator(cpu=backbone.device.type == "cpu", device_placement=False)
-        network = self.tagger.network.to(backbone.device)
-        optimizer = torch.optim.AdamW(
-            network.parameters(),
-            lr=configuration.learning_rate,
-            weight_decay=configuration.weight_decay,
-        )
-        steps = self.epochs * self.steps
-        schedule = get_cosine_schedule_with_warmup(
-            optimizer, round(steps * configuration.warmup), steps
-        )
-        self.network, self.optimizer, self.schedule = self.accelerator.prepare(
-            network, optimizer, schedule
-        )
-
-    def _resume(self, data: str) -> None:
+    def resume(self) -> None:
+        """Go on after the last whole epoch of the run in the folder."""
         found = last_checkpoint(self.folder)
         if found is None:
             console.print("no epoch was finished yet: the run starts at the beginning")
             return
         path, state = found
-        require_same_data(state, data)
+        require_same_data(state, self.state.data)
         try:
             self.accelerator.load_state(str(path))
         except Exception as error:
@@ -171,21 +137,73 @@ class _Run:
         self.state = state
         console.print(f"going on after epoch {state.epoch}")
 
+    def to_the_end(self) -> TrainingResult:
+        """Train until the last epoch, or until patience is at its end."""
+        state = self.state
+        log = MetricsLog(self.folder, state.history) if self.processes.is_main_process else None
+        total = self.steps * (self.epochs - state.epoch)
+        with progress_bar("training (steps)", total) as bar:
+            while state.epoch < self.epochs and not self._out_of_patience():
+                row = self._epoch(bar)
+                if log is not None:
+                    log.epoch(row)
+                _tell(row, self.epochs, best=row["epoch"] == state.best_epoch)
+                save_checkpoint(self.folder, self.accelerator, state)
+        if log is not None:
+            log.close()
+        return self._result()
+
+    def _prepare(self) -> None:
+        configuration, device = self.configuration, self.tagger.backbone.device
+        self.processes = PartialState()
+        self.accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            device_placement=False,
+            # A step is a step of the whole batch, however many processes share it.
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+        )
+        network = self.tagger.network.to(device)
+        rates = {"weight_decay": configuration.weight_decay, "lr": configuration.learning_rate}
+        groups: list[dict[str, Any]] = [{"params": list(network.parameters()), **rates}]
+        if len(self.examples.updates):
+            rates = {"weight_decay": 0.0, "lr": configuration.lora.learning_rate}
+            groups.append({"params": list(self.examples.updates), **rates})
+        optimizer = torch.optim.AdamW(groups)
+        steps = self.epochs * self.steps
+        schedule = get_cosine_schedule_with_warmup(
+            optimizer, round(steps * configuration.warmup), steps
+        )
+        trained = nn.ModuleDict({"network": network, "updates": self.examples.updates})
+        # Unwrapped: the processes add their gradients up themselves (`averaged`).
+        self.trained = self.accelerator.prepare_model(trained, evaluation_mode=True)
+        self.optimizer, self.schedule = self.accelerator.prepare(optimizer, schedule)
+        if rank := self.processes.process_index:
+            # What dropout leaves out differs between the parts of a batch.
+            torch.manual_seed(configuration.seed + rank)
+        self.average: WeightAverage | None = None
+        if configuration.weight_averaging:
+            average = WeightAverage(trained, configuration.weight_averaging)
+            self.average = self.accelerator.prepare_model(average, evaluation_mode=True)
+
     def _epoch(self, bar: Bar) -> dict[str, Any]:
         """Train for one epoch and evaluate; the row of metrics."""
         state, started = self.state, time.monotonic()
         state.epoch += 1
         loss = self._train_epoch(bar)
         trained = time.monotonic()
+        with self.average.applied() if self.average else nullcontext():
+            return self._judged(loss, started, trained)
+
+    def _judged(self, loss: float, started: float, trained: float) -> dict[str, Any]:
+        """The row of metrics; the tagger is saved if it is the best so far."""
+        state = self.state
         scores = self._dev_scores()
-        f1 = scores.overall.f1
+        f1 = agreed(scores.overall.f1 if scores else 0.0, self.processes)
         row = {
             "epoch": state.epoch,
             "loss": loss,
             "dev_f1": f1,
-            "dev_precision": scores.overall.precision,
-            "dev_recall": scores.overall.recall,
-            "dev_f1_of": {label: score.f1 for label, score in scores.labels.items()},
+            **(_further_scores(scores) if scores else {}),
             "learning_rate": self.schedule.get_last_lr()[0],
             "train_seconds": round(trained - started, 3),
             "dev_seconds": round(time.monotonic() - trained, 3),
@@ -193,12 +211,13 @@ class _Run:
         state.history.append(row)
         if f1 > state.best_f1:
             state.best_f1, state.best_epoch = f1, state.epoch
-            self._save_tagger()
+            if self.processes.is_main_process:
+                self._save_tagger()
         return row
 
     def _train_epoch(self, bar: Bar) -> float:
         """The mean loss of an epoch's steps."""
-        self.network.train()
+        self.tagger.network.train()
         size, seed = self.configuration.batch_size, self.configuration.seed
         batches = self.examples.batches(size, seed, self.state.epoch)
         total = 0.0
@@ -209,13 +228,12 @@ class _Run:
         return total / len(batches)
 
     def _step(self, indices: Sequence[int]) -> float:
-        batch, tags = self.examples.load(indices)
-        loss = self.tagger.network.loss(batch, tags)
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(
-            self.network.parameters(), self.configuration.gradient_clip
-        )
+        loss = self._gradient(indices)
+        for part in (self.tagger.network, self.examples.updates):
+            self.accelerator.clip_grad_norm_(part.parameters(), self.configuration.gradient_clip)
         self.optimizer.step()
+        if self.average:
+            self.average.update()
         self.schedule.step()
         self.optimizer.zero_grad()
         value = loss.item()
@@ -225,8 +243,24 @@ class _Run:
             )
         return value
 
-    def _dev_scores(self) -> Scores:
-        tagged = self.tagger.tag_features(self.dev_sentences, self.dev_features)
+    def _gradient(self, indices: Sequence[int]) -> Tensor:
+        """The mean loss of a batch; its gradient is in the parameters."""
+        share = share_of(indices, self.processes)
+        # Where there are more processes than sentences, some compute one that does not count.
+        batch, tags = self.examples.load(share or indices[:1])
+        loss = self.tagger.network.loss(batch, tags)
+        if self.processes.num_processes == 1:
+            self.accelerator.backward(loss)
+            return loss
+        count = len(batch.lengths) if share else 0
+        self.accelerator.backward(loss * count)
+        return averaged(self.trained.parameters(), loss * count, count)
+
+    def _dev_scores(self) -> Scores | None:
+        """Those of the network as it is now; the first process alone computes them."""
+        if not self.processes.is_main_process:
+            return None
+        tagged = self.tagger.tag_features(self.dev_sentences, self.examples.dev_vectors())
         gold = [sentence.tags() for sentence in self.dev_sentences]
         return strict_scores(gold, [sentence.tags() for sentence in tagged])
 
@@ -239,24 +273,43 @@ class _Run:
         configuration, state = self.configuration, self.state
         about = {
             "llamaner": __version__,
-            "train": configuration.train,
-            "dev": configuration.dev,
+            "train": _name(configuration.train),
+            "dev": _name(configuration.dev),
             "seed": configuration.seed,
             "epoch": state.epoch,
             "dev_f1": state.best_f1,
         }
         self.tagger.config = self.tagger.config.model_copy(update={"training": about})
+        self.tagger.adapter = self.examples.adapter()
         self.tagger.save_pretrained(configuration.output)
 
     def _result(self) -> TrainingResult:
         tagger = NerTagger.from_pretrained(self.configuration.output)
         gold = TaggedData.of(self.configuration.dev or "held-out documents", self.dev_documents)
-        found = predict(tagger, str(self.configuration.output), gold, self.dev_features)
-        if self.configuration.report:
+        name = str(self.configuration.output)
+        found = predict(tagger, name, gold, self._dev_vectors(tagger))
+        if self.configuration.report and self.processes.is_main_process:
             write_report(self.configuration.output, gold, found, self.tagger, self.sentences)
         return TrainingResult(
             tagger, evaluate_predictions(found), self.state.best_epoch, self.state.history
         )
+
+    def _dev_vectors(self, tagger: NerTagger) -> Sequence[Vectors]:
+        """The vectors of the dev sentences, with what the saved tagger's backbone has learnt."""
+        if tagger.adapter is None:
+            return self.examples.dev_vectors()
+        found = dict(tagger.backbone.embed_sentences(self.dev_documents))
+        nothing = np.zeros((0, 0, 0), dtype=np.float16)
+        return [found.get(number, nothing) for number in range(len(self.dev_sentences))]
+
+
+def _further_scores(scores: Scores) -> dict[str, Any]:
+    """What a row of metrics has beside the dev F1."""
+    return {
+        "dev_precision": scores.overall.precision,
+        "dev_recall": scores.overall.recall,
+        "dev_f1_of": {label: score.f1 for label, score in scores.labels.items()},
+    }
 
 
 def _require_free(output: Path, *, overwrite: bool) -> None:
@@ -298,6 +351,11 @@ def _locked(output: Path) -> Iterator[None]:
         yield
 
 
+def _name(source: str | None) -> str | None:
+    """A corpus as a saved tagger tells of it: no folders of this machine."""
+    return Path(source).name if source and Path(source).exists() else source
+
+
 def _new_tagger(
     configuration: TrainingConfiguration, backbone: Backbone, sentences: Sequence[Sentence]
 ) -> NerTagger:
@@ -306,6 +364,22 @@ def _new_tagger(
     return NerTagger.create(
         backbone, labels, words, head=configuration.head, language=configuration.language
     )
+
+
+def _examples(
+    configuration: TrainingConfiguration,
+    tagger: NerTagger,
+    store: FeatureStore,
+    documents: Sequence[Document],
+    dev_documents: Sequence[Document],
+) -> Examples:
+    if configuration.adapt == "none":
+        return StoredExamples(tagger, store, documents, dev_documents)
+    console.print(
+        "adapt = lora: the upper blocks change in each step, so features cannot be stored; the "
+        "states below them are"
+    )
+    return AdaptedExamples(tagger, store, documents, dev_documents, configuration.lora)
 
 
 def _tell(row: dict[str, Any], epochs: int, *, best: bool) -> None:

@@ -1,4 +1,4 @@
-"""An exact linear-chain CRF that depends on PyTorch alone; see docs/crf.md."""
+"""An exact linear-chain CRF that depends on PyTorch and NumPy alone; see docs/crf.md."""
 
 from llamaner.tagger.crf.checks import UNKNOWN_TAG
 from llamaner.tagger.crf.entities import EntityPlace

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from llamaner.tagger.crf.arrays import Array, as_array, as_tensor, namespace
+
 UNKNOWN_TAG = -1
 """The tag of a word that nobody labelled. Decoded paths are padded with the same number."""
 
@@ -26,14 +28,18 @@ def check_batch(emissions: Tensor, mask: Tensor, tag_count: int) -> None:
             f"mask must have the shape {tuple(emissions.shape[:2])} of the emissions, "
             f"got {tuple(mask.shape)}"
         )
-    _check_no_hole(mask)
+    if mask.device != emissions.device:
+        raise ValueError(f"mask is on {mask.device}, emissions on {emissions.device}")
+    _check_no_hole(as_array(mask))
 
 
-def _check_no_hole(mask: Tensor) -> None:
-    begins_again = mask[:, 1:] > mask[:, :-1]
-    if not bool(begins_again.any()):
+def _check_no_hole(mask: Array) -> None:
+    if mask.all():
         return
-    sentence, word = begins_again.nonzero()[0].tolist()
+    begins_again = mask[:, 1:] > mask[:, :-1]
+    if not begins_again.any():
+        return
+    sentence, word = _first(begins_again)
     raise ValueError(
         f"mask of sentence {sentence} is False at word {word} but True at word {word + 1}; "
         f"allowed: True at all words from the left, then False at padding"
@@ -49,7 +55,8 @@ def check_tags(tags: Tensor, mask: Tensor, tag_count: int) -> bool:
         )
     if not tags.numel():
         return False
-    low, high = (int(tag) for tag in tags.masked_fill(~mask, 0).aminmax())
+    real = namespace(inside := as_array(mask)).where(inside, as_array(tags), 0)
+    low, high = int(real.min()), int(real.max())
     if low < UNKNOWN_TAG or high >= tag_count:
         raise ValueError(
             f"tags at words must be from 0 to {tag_count - 1}, or {UNKNOWN_TAG} for an "
@@ -58,12 +65,12 @@ def check_tags(tags: Tensor, mask: Tensor, tag_count: int) -> bool:
     return low == UNKNOWN_TAG
 
 
-def refuse_forbidden(moved: Tensor, path: Tensor, names: Sequence[str], scheme: str | None) -> None:
-    """Refuse gold paths (B, T + 2) with a step of score -inf in ``moved`` (B, T + 1), by name."""
-    forbidden = moved == -torch.inf
-    if scheme is None or not bool(forbidden.any()):
+def refuse_forbidden(scores: Array, path: Array, names: Sequence[str], scheme: str | None) -> None:
+    """Refuse gold paths (B, T + 2) with a step of -inf in ``scores`` (B, T + 1), by name."""
+    forbidden = scores == -torch.inf
+    if scheme is None or not forbidden.any():
         return
-    sentence, word = forbidden.nonzero()[0].tolist()
+    sentence, word = _first(forbidden)
     before, after = (names[i] for i in path[sentence, word : word + 2].tolist())
     raise ValueError(
         f"gold tags of sentence {sentence} break the {scheme} constraints: {before} is followed "
@@ -72,12 +79,18 @@ def refuse_forbidden(moved: Tensor, path: Tensor, names: Sequence[str], scheme: 
 
 
 def refuse_impossible(
-    log_sums: Tensor, path: Tensor, names: Sequence[str], scheme: str | None
+    log_sums: Tensor, path: Array, names: Sequence[str], scheme: str | None
 ) -> None:
     """Refuse partial labels that no allowed path agrees with: a log-sum (B) of -inf."""
-    impossible = log_sums == -torch.inf
-    if not bool(impossible.any()):
+    impossible = as_array(log_sums) == -torch.inf
+    if not impossible.any():
         return
-    sentence = int(impossible.nonzero()[0])
+    (sentence,) = _first(impossible)
     shown = " ".join(names[i] for i in path[sentence, 1:-1].tolist())
     raise ValueError(f"no {scheme} path agrees with the gold tags of sentence {sentence}: {shown}")
+
+
+def _first(true: Array) -> list[int]:
+    """Where the first True of ``true`` is."""
+    place: list[int] = as_tensor(true).nonzero()[0].tolist()
+    return place

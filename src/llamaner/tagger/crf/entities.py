@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from llamaner.tagger.crf.constraints import Scheme, split_tag
-from llamaner.tagger.crf.forward_backward import Messages, Potentials
+from llamaner.tagger.crf.forward_backward import Messages
+from llamaner.tagger.crf.potentials import Potentials
 
 
 class EntityPlace(NamedTuple):

@@ -22,64 +22,25 @@ sentence with transposed transitions. Tensors are words first: (words, sentences
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from llamaner.tagger.crf.arrays import (
+    Array,
+    as_array,
+    as_tensor,
+    namespace,
+    silent,
+)
+from llamaner.tagger.crf.potentials import Potentials, split_scores
+
 LARGEST_EXPONENT = 300.0
 """Less than half of what float64 holds (log 1.8e308 = 709): alpha and beta are multiplied."""
 LONGEST_PERIOD = 32
-
-
-@dataclass(frozen=True)
-class Potentials:
-    """The scores of one batch in float64; -inf marks what the constraints forbid."""
-
-    words: Tensor
-    """(words, sentences, tags): emissions, 0 at padding."""
-    scores: Tensor
-    """(tags x tags + 2 x tags): transitions row by row, then start, then end scores."""
-    mask: Tensor
-    """(words, sentences): True at words, False at padding."""
-
-    @cached_property
-    def lengths(self) -> Tensor:
-        """(sentences)"""
-        return self.mask.sum(0)
-
-    @cached_property
-    def last(self) -> tuple[Tensor, Tensor]:
-        """Index of each sentence's last word (sentences), (sentences); an empty one's is word 0."""
-        sentences = torch.arange(self.mask.shape[1], device=self.mask.device)
-        return (self.lengths - 1).clamp_min(0), sentences
-
-    @cached_property
-    def highest(self) -> Tensor:
-        """(words, sentences): the best emission."""
-        return self.words.amax(-1)
-
-    @property
-    def start(self) -> Tensor:
-        """(tags)"""
-        return split_scores(self.scores, self.words.shape[-1])[0]
-
-    @property
-    def transitions(self) -> Tensor:
-        """(tags, tags): from row to column."""
-        return split_scores(self.scores, self.words.shape[-1])[1]
-
-    @property
-    def end(self) -> Tensor:
-        """(tags)"""
-        return split_scores(self.scores, self.words.shape[-1])[2]
-
-
-def split_scores(scores: Tensor, tags: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Start (tags), transition (tags, tags) and end scores (tags) of `Potentials.scores`."""
-    square = tags * tags
-    return scores[square : square + tags], scores[:square].view(tags, tags), scores[square + tags :]
+WORDS_AT_ONCE = 64
+"""The words whose pairs are counted together."""
 
 
 @dataclass(frozen=True)
@@ -111,21 +72,7 @@ class Messages(Protocol):
         ...
 
 
-def working_dtype(device: torch.device) -> torch.dtype:
-    """float64 wherever the device has it (Apple's MPS does not)."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-def make_potentials(emissions: Tensor, scores: Tensor, mask: Tensor) -> Potentials:
-    """Potentials from ``emissions`` (sentences, words, tags) and ``mask`` (sentences, words)."""
-    dtype = working_dtype(emissions.device)
-    by_word = mask.T
-    words = emissions.detach().transpose(0, 1).to(dtype, memory_format=torch.contiguous_format)
-    if not bool(mask.all()):
-        words = words.masked_fill(~by_word[..., None], 0.0)
-    return Potentials(words, scores.detach(), by_word)
-
-
+@silent
 def scaling_period(potentials: Potentials, mixing: int) -> int:
     """How many steps probabilities may go without scaling; 0 where they need logarithms.
 
@@ -134,12 +81,13 @@ def scaling_period(potentials: Potentials, mixing: int) -> int:
     (K exp R)^mixing, and n unscaled steps shrink them by at most (K exp R)^n. As long as
     (n + mixing + 1) (R + log K) stays below `LARGEST_EXPONENT`, nothing underflows.
     """
-    words, scores = potentials.words, potentials.scores
+    words, scores = potentials.words, as_array(potentials.scores)
     if words.dtype != torch.float64 or words.numel() == 0:
         return 0
-    lowest = scores.masked_fill(scores == -torch.inf, torch.inf).min()
-    spread = (potentials.highest - words.amin(-1)).max() + scores.max() - lowest
-    step = spread.item() + math.log(words.shape[-1])
+    xp = namespace(scores)
+    lowest = xp.where(scores == -xp.inf, xp.inf, scores).min()
+    spread = scores.max() - lowest - potentials.relative.min()
+    step = float(spread) + math.log(words.shape[-1])
     if not step < LARGEST_EXPONENT:  # also when a score is NaN or infinite
         return 0
     return max(0, min(LONGEST_PERIOD, int(LARGEST_EXPONENT / max(step, 1.0)) - mixing - 1))
@@ -156,65 +104,91 @@ class ScaledMessages:
     Axes of the recursion: (words, 2 directions, sentences, tags), the second direction reversed.
     """
 
+    @silent
     def __init__(self, potentials: Potentials, period: int) -> None:
         self.potentials, tags = potentials, potentials.words.shape[-1]
-        self.order = _both_directions(potentials.mask)
-        self.top = potentials.scores.max()
-        start, self.step, end = split_scores((potentials.scores - self.top).exp_(), tags)
-        likelihoods = (potentials.words - potentials.highest[..., None]).exp_()
+        self.mask, scores = as_array(potentials.mask), as_array(potentials.scores)
+        xp = namespace(scores)
+        self.top = scores.max()
+        start, self.step, end = split_scores(xp.exp(scores - self.top), tags)
+        count, sentences, _ = potentials.words.shape
+        shape = (count, 2, sentences, tags)
         # after: with the word's emission, whose place it takes; before: without.
-        self.after = take_rows(likelihoods, self.order)
-        self.before = torch.empty_like(self.after)
-        self.before[:1] = torch.stack((start, end))[:, None]
-        self.scale = likelihoods.new_ones(*self.after.shape[:-1], 1)
+        self.after = xp.empty(shape, dtype=scores.dtype, device=scores.device)
+        likelihoods = xp.exp(potentials.relative, out=self.after[:, 0])
+        self.after[:, 1] = potentials.reverse(likelihoods)
+        self.before = xp.empty_like(self.after)
+        self.before[0] = xp.concatenate((start, end)).reshape(2, 1, tags)
+        self.scale = xp.ones_like(self.after[..., :1])
         self._run(period)
-        final = self.after[:, 0][potentials.last] if len(self.after) else self.after.sum((0, 1))
-        self.log_z = self._log_partition(final @ end)
+        final = self.after[:, 0][potentials.last] @ end
+        self.log_z = as_tensor(self._log_partition(final))
 
     def _run(self, period: int) -> None:
-        befores, afters = self.before.unbind(0), self.after.unbind(0)
-        steps = torch.stack((self.step, self.step.T))
-        for t, (before, after) in enumerate(zip(befores, afters, strict=True)):
-            if t:
-                torch.bmm(afters[t - 1], steps, out=before)
-            after.mul_(before)
+        xp, previous = namespace(self.step), None
+        steps = xp.stack((self.step, self.step.T))
+        ones = xp.ones_like(self.step[:, :1])
+        for t, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
+            if previous is not None:
+                xp.matmul(previous, steps, out=before)
+            after *= before
             if t % period == period - 1:
-                scale = self.scale[t]
-                torch.sum(after, -1, keepdim=True, out=scale)
-                after.div_(scale.clamp_min_(1e-300))  # 0 only where partial labels allow no path
+                # Where partial labels allow no path, the sum is 0.
+                scale = self.scale[t] = xp.clip(after @ ones, 1e-300, None)
+                after /= scale
+            previous = after
 
-    def _log_partition(self, final: Tensor) -> Tensor:
-        p = self.potentials
-        gained = self.scale[:, 0, :, 0].log() + p.highest + self.top
-        log_z = final.log() + (gained * p.mask).sum(0) + self.top
-        return log_z.masked_fill(p.lengths == 0, 0.0)
+    def _log_partition(self, final: Array) -> Array:
+        xp = namespace(final)
+        gained = xp.log(self.scale[:, 0, :, 0]) + self.potentials.highest + self.top
+        log_z = xp.log(final) + (gained * self.mask).sum(0) + self.top
+        return xp.where(self.mask[0], log_z, 0.0)
 
-    def _offsets(self) -> Tensor:
-        """(words, 2 directions, sentences): what was divided out, up to and with each word."""
-        highest = take_rows(self.potentials.highest, self.order)
-        return (highest + self.scale[..., 0].log() + self.top).cumsum(0)
+    def _offsets(self, highest: Array, side: int) -> Array:
+        """(words, sentences): what was divided out on one side, up to and with each word."""
+        scale = self.scale[:, side, :, 0]
+        return (highest + namespace(scale).log(scale) + self.top).cumsum(0)
 
+    @silent
     def alpha(self) -> Tensor:
         """(words, sentences, tags): see `Messages`."""
-        return self.after[:, 0].log() + self._offsets()[:, 0, :, None]
+        logs = namespace(self.after).log(self.after[:, 0])
+        return as_tensor(logs + self._offsets(self.potentials.highest, 0)[..., None])
 
+    @silent
     def beta(self) -> Tensor:
         """(words, sentences, tags): see `Messages`."""
-        offsets = self._offsets()[:, 1].roll(1, 0)
-        offsets[:1] = 0.0
-        offsets = take_rows(offsets + self.top, self.order[:, 1])[..., None]
-        return second_direction(self.before, self.order).log() + offsets
+        xp, reverse = namespace(self.before), self.potentials.reverse
+        offsets = self._offsets(reverse(self.potentials.highest), 1)
+        offsets = xp.concatenate((xp.zeros_like(offsets[:1]), offsets[:-1])) + self.top
+        return as_tensor(xp.log(reverse(self.before[:, 1])) + reverse(offsets)[..., None])
 
+    @silent
     def expectations(self, weights: Tensor) -> Expectations:
         """Weighted expected counts: see `Messages`. Each word's factor cancels in a division."""
-        alpha, mask = self.after[:, 0], self.potentials.mask[..., None]
-        words = second_direction(self.before, self.order).mul_(alpha)
-        factor = torch.where(mask, weights[:, None] / words.sum(-1, keepdim=True), 0.0)
-        words.mul_(factor)
-        left = alpha[:-1] * torch.where(mask[1:], factor[:-1], 0.0)
-        right = second_direction(self.after, self.order)[1:]
-        pairs = (left.flatten(0, 1).T @ right.flatten(0, 1)).mul_(self.step)
-        return _with_edges(self.potentials, words, pairs)
+        xp, alpha = namespace(self.after), self.after[:, 0]
+        words = self.potentials.reverse(self.before[:, 1]) * alpha
+        total = words @ xp.ones_like(self.step[0])
+        factor = xp.where(self.mask, as_array(weights) / total, 0.0)[..., None]
+        words *= factor
+        left = alpha[:-1] * xp.where(self.mask[1:, :, None], factor[:-1], 0.0)
+        right = self.potentials.reverse(self.after[:, 1])[1:]
+        pairs = self.step * _product(left, right)
+        return _with_edges(self.potentials, as_tensor(words), as_tensor(pairs))
+
+
+def _product(left: Array, right: Array) -> Array:
+    """(tags, tags): sum over words and sentences of ``left`` (words, sentences, tags) x ``right``.
+
+    Words in groups: many small products take less time than one large one, whose threads would
+    have to wait for each other, and groups take less memory than all of them at once.
+    """
+    xp, tags = namespace(left), left.shape[-1]
+    total = xp.zeros((tags, tags), dtype=left.dtype, device=left.device)
+    for begin in range(0, len(left), WORDS_AT_ONCE):
+        group = slice(begin, begin + WORDS_AT_ONCE)
+        total += xp.matmul(left[group].mT, right[group]).sum(0)
+    return total
 
 
 class LogMessages:
@@ -222,8 +196,7 @@ class LogMessages:
 
     def __init__(self, potentials: Potentials) -> None:
         self.potentials = p = potentials
-        self.order = _both_directions(p.mask)
-        self.after = take_rows(p.words, self.order)
+        self.after = torch.stack((p.words, p.reverse(p.words)), 1)
         self.before = torch.empty_like(self.after)
         self.before[:1] = torch.stack((p.start, p.end))[:, None]
         steps = torch.stack((p.transitions, p.transitions.T))[:, None]
@@ -231,7 +204,8 @@ class LogMessages:
             if t:
                 self.before[t] = (self.after[t - 1, ..., None] + steps).logsumexp(-2)
             self.after[t] += self.before[t]
-        final = self.after[:, 0][p.last] if len(self.after) else self.after.sum((0, 1))
+        last = tuple(as_tensor(index) for index in p.last)
+        final = self.after[:, 0][last] if len(self.after) else self.after.sum((0, 1))
         self.log_z = (final + p.end).logsumexp(-1).masked_fill(p.lengths == 0, 0.0)
 
     def alpha(self) -> Tensor:
@@ -240,14 +214,15 @@ class LogMessages:
 
     def beta(self) -> Tensor:
         """(words, sentences, tags): see `Messages`."""
-        return second_direction(self.before, self.order)
+        beta: Tensor = self.potentials.reverse(self.before[:, 1])
+        return beta
 
     def expectations(self, weights: Tensor) -> Expectations:
         """Weighted expected counts: see `Messages`. Pairs go word by word, to save memory."""
         p, alpha = self.potentials, self.alpha()
         words = (alpha + self.beta() - self.log_z[:, None]).exp() * weights[:, None]
         words = words.masked_fill(~p.mask[..., None], 0.0)
-        right = second_direction(self.after, self.order) - self.log_z[:, None]
+        right = p.reverse(self.after[:, 1]) - self.log_z[:, None]
         total = torch.zeros_like(p.transitions)
         for t in range(1, len(words)):
             pairs = (alpha[t - 1, :, :, None] + p.transitions + right[t, :, None]).exp()
@@ -256,35 +231,9 @@ class LogMessages:
         return _with_edges(p, words, total)
 
 
-def take_rows(values: Tensor, rows: Tensor) -> Tensor:
-    """Row ``rows`` (any shape) of ``values`` (words, sentences, ...), words x sentences counted."""
-    taken = values.flatten(0, 1).index_select(0, rows.flatten())
-    return taken.view(*rows.shape, *values.shape[2:])
-
-
-def second_direction(messages: Tensor, order: Tensor) -> Tensor:
-    """Backward messages of (words, 2 directions, sentences, tags), in the order of the text."""
-    sentences = messages.shape[2]
-    rows = order[:, 1] + order[:, 1].div(max(1, sentences), rounding_mode="floor") * sentences
-    taken = messages.flatten(0, 2).index_select(0, rows.add_(sentences).flatten())
-    return taken.view(*rows.shape, messages.shape[3])
-
-
-def _both_directions(mask: Tensor) -> Tensor:
-    """(words, 2 directions, sentences): row of (words x sentences) that is read at each step.
-
-    The second direction reverses each sentence in place, padding stays behind it. Reversing twice
-    gives the text again, so the same rows bring backward messages into the order of the text.
-    """
-    count, sentences = mask.shape
-    position = torch.arange(count, device=mask.device)[:, None]
-    backwards = torch.where(mask, mask.sum(0) - 1 - position, position)
-    source = torch.stack((position.expand_as(mask), backwards), 1)
-    return source * sentences + torch.arange(sentences, device=mask.device)
-
-
 def _with_edges(potentials: Potentials, words: Tensor, pairs: Tensor) -> Expectations:
     """Add what start and end scores expect: the marginals of the first and the last words."""
-    start = words[:1].sum((0, 1))
-    end = words[potentials.last].sum(0) if len(words) else start
-    return Expectations(words, torch.cat((pairs.flatten(), start, end)))
+    used = as_array(words)
+    first, last = (used[0], used[potentials.last]) if len(used) else (used.sum(0), used.sum(0))
+    edges = namespace(used).concatenate((first.sum(0), last.sum(0)))
+    return Expectations(words, torch.cat((pairs.flatten(), as_tensor(edges))))

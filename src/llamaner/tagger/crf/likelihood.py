@@ -3,32 +3,49 @@
 The gradient comes from the messages (Eisner 2016; Mensch & Blondel 2018): no tape through time.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from llamaner.tagger.crf.forward_backward import (
-    Expectations,
-    Messages,
-    Potentials,
-    pass_messages,
-)
+from llamaner.tagger.crf.arrays import Array, as_array, as_tensor, namespace, take_rows
+from llamaner.tagger.crf.checks import UNKNOWN_TAG
+from llamaner.tagger.crf.forward_backward import Expectations, Messages, pass_messages
+from llamaner.tagger.crf.potentials import Potentials, split_scores
+
+
+class GoldSteps(NamedTuple):
+    """The steps of one path a sentence, from edge to edge."""
+
+    names: Array
+    """(sentences, words + 2): tags; K at edges and padding, K + 1 where unknown."""
+    places: Array
+    """(sentences, words + 1): in `Potentials.scores`; past its end, at padding, for no score."""
+    scores: Array
+    """(sentences, words + 1)"""
+
+
+def gold_steps(tags: Array, mask: Array, scores: Array, index: Array) -> GoldSteps:
+    """Steps of ``tags`` (B, T), -1 where unknown; ``index`` (K + 2, K + 2) gives the places."""
+    xp, edge = namespace(mask), len(index) - 2
+    sentences, words = mask.shape
+    names = xp.full((sentences, words + 2), edge, dtype=tags.dtype, device=mask.device)
+    names[:, 1:-1] = xp.where(mask, xp.where(tags == UNKNOWN_TAG, edge + 1, tags), edge)
+    places = take_rows(index.reshape(-1), names[:, :-1] * (edge + 2) + names[:, 1:])
+    padded = xp.concatenate((scores, xp.zeros_like(scores[:1])))
+    return GoldSteps(names, places, take_rows(padded, places))
 
 
 class GoldPath:
     """One path a sentence, for the numerator of a likelihood."""
 
-    def __init__(self, potentials: Potentials, tags: Tensor, places: Tensor) -> None:
-        """``tags`` (words, sentences); ``places`` (sentences, words + 1): steps in `scores`.
-
-        A place past the end of `Potentials.scores` is a step that scores nothing (padding).
-        """
-        self.mask, self.tags, self.places = potentials.mask, tags[..., None], places
-        self.moved = nn.functional.pad(potentials.scores, (0, 1)).take(places)
-        emitted = potentials.words.gather(2, self.tags)[..., 0]
-        self.log_sum = (emitted * self.mask).sum(0) + self.moved.sum(1)
+    def __init__(self, potentials: Potentials, tags: Array, steps: GoldSteps) -> None:
+        """``tags`` (sentences, words): any of the tag list at padding."""
+        self.mask, self.tags = potentials.mask, as_tensor(tags.T)[..., None]
+        self.places = as_tensor(steps.places)
+        emitted = as_array(potentials.words.gather(2, self.tags)[..., 0] * self.mask)
+        self.log_sum = as_tensor(emitted.sum(0) + steps.scores.sum(1))
 
     def add_uses(self, found: Expectations, weights: Tensor) -> None:
         """Count the path's own scores, weighted by sentence."""
@@ -64,27 +81,43 @@ class LogRatio(torch.autograd.Function):
     def forward(
         ctx: Any,
         emissions: Tensor,
-        scores: Tensor,
+        start: Tensor,
+        transitions: Tensor,
+        end: Tensor,
         everything: Messages,
         some: GoldPath | Clamped | None,
     ) -> Tensor:
-        """``everything`` and ``some`` were made from ``emissions`` (B, T, K) and ``scores``."""
-        ctx.everything, ctx.some, ctx.dtype = everything, some, emissions.dtype
-        return -everything.log_z if some is None else some.log_sum - everything.log_z
+        """``everything`` and ``some`` were made from ``emissions`` (B, T, K) and the scores."""
+        ctx.everything, ctx.some = everything, some
+        ctx.dtypes = emissions.dtype, start.dtype, transitions.dtype, end.dtype
+        log_z = everything.log_z
+        ratio = -log_z if some is None else some.log_sum - log_z
+        return ratio.to(result_dtype(emissions))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients for a gradient ``weights`` (sentences)."""
+        weights = weights.to(ctx.everything.log_z.dtype)
         found: Expectations = ctx.everything.expectations(-weights)
         if ctx.some is not None:
             ctx.some.add_uses(found, weights)
-        return found.words.transpose(0, 1).to(ctx.dtype), found.scores, None, None
+        used = found.words.transpose(0, 1), *split_scores(found.scores, found.words.shape[-1])
+        grads = (use.to(dtype) for use, dtype in zip(used, ctx.dtypes, strict=True))
+        return *grads, None, None
 
 
 def log_ratio(
-    emissions: Tensor, scores: Tensor, everything: Messages, some: GoldPath | Clamped | None
+    emissions: Tensor,
+    scores: tuple[Tensor, Tensor, Tensor],
+    everything: Messages,
+    some: GoldPath | Clamped | None,
 ) -> Tensor:
-    """`LogRatio` (sentences), differentiable in ``emissions`` (B, T, K) and ``scores``."""
-    ratio: Tensor = LogRatio.apply(emissions, scores, everything, some)  # type: ignore[no-untyped-call]
+    """`LogRatio` (sentences), differentiable in ``emissions`` and start, transition, end scores."""
+    ratio: Tensor = LogRatio.apply(emissions, *scores, everything, some)  # type: ignore[no-untyped-call]
     return ratio
+
+
+def result_dtype(emissions: Tensor) -> torch.dtype:
+    """float64 for float64 ``emissions``, else float32."""
+    return torch.float64 if emissions.dtype == torch.float64 else torch.float32

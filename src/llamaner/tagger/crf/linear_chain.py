@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from llamaner.tagger.crf.arrays import Array, as_array, as_tensor, namespace
 from llamaner.tagger.crf.checks import (
     UNKNOWN_TAG,
     check_batch,
@@ -23,16 +24,22 @@ from llamaner.tagger.crf.checks import (
 )
 from llamaner.tagger.crf.constraints import Scheme, build_constraints
 from llamaner.tagger.crf.entities import EntityPlace, entity_log_probability, guess_scheme
-from llamaner.tagger.crf.forward_backward import (
-    Messages,
+from llamaner.tagger.crf.forward_backward import Messages, pass_messages, scaling_period
+from llamaner.tagger.crf.likelihood import (
+    Clamped,
+    GoldPath,
+    gold_steps,
+    log_ratio,
+    result_dtype,
+)
+from llamaner.tagger.crf.paths import k_best_paths, sample_paths
+from llamaner.tagger.crf.potentials import (
     Potentials,
     make_potentials,
-    pass_messages,
-    scaling_period,
+    split_scores,
     working_dtype,
 )
-from llamaner.tagger.crf.likelihood import Clamped, GoldPath, log_ratio
-from llamaner.tagger.crf.paths import best_paths, k_best_paths, sample_paths
+from llamaner.tagger.crf.viterbi import best_paths
 
 __all__ = ["UNKNOWN_TAG", "EntityPlace", "KBest", "LinearChainCRF", "Marginals"]
 
@@ -106,26 +113,25 @@ class LinearChainCRF(nn.Module):
         Words tagged `UNKNOWN_TAG` are summed over: the result is the log-probability of all the
         paths that agree with the known tags (Tsuboi et al. 2008). Padding may hold any tag.
         """
-        potentials, scores = self._prepare(emissions, mask)
+        potentials = self._prepare(emissions, mask)
         partial = check_tags(tags, mask, len(self.tags))
-        path = self._with_edges(tags, mask)
+        inside, gold = as_array(mask), as_array(tags)
+        scores, index = as_array(potentials.scores), as_array(self.step_index)
+        steps = gold_steps(gold, inside, scores, index)
         names = (*self.tags, "the sentence's edge", "?")
-        places = self.step_index[path[:, :-1], path[:, 1:]]
-        gold = GoldPath(potentials, tags.masked_fill(~mask, 0).clamp_min_(0).T, places)
-        refuse_forbidden(gold.moved, path, names, self.constraints)
+        refuse_forbidden(steps.scores, steps.names, names, self.constraints)
         period = scaling_period(potentials, self._mixing)
-        some: GoldPath | Clamped = gold
+        some: GoldPath | Clamped
         if partial:
-            some = Clamped(self._clamp(potentials, path), period)
-            refuse_impossible(some.log_sum, path, names, self.constraints)
-        likelihood = log_ratio(emissions, scores, pass_messages(potentials, period), some)
-        return likelihood.to(_result_dtype(emissions))
+            some = Clamped(self._clamp(potentials, as_tensor(steps.names)), period)
+            refuse_impossible(some.log_sum, steps.names, names, self.constraints)
+        else:
+            some = GoldPath(potentials, namespace(gold).where(inside, gold, 0), steps)
+        return self._log_ratio(emissions, pass_messages(potentials, period), some)
 
     def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """Log Z (B); its gradient with respect to ``emissions`` are the marginals."""
-        potentials, scores = self._prepare(emissions, mask)
-        messages = pass_messages(potentials, scaling_period(potentials, self._mixing))
-        return -log_ratio(emissions, scores, messages, None).to(_result_dtype(emissions))
+        return -self._log_ratio(emissions, self._messages(emissions, mask)[1], None)
 
     @torch.no_grad()
     def marginals(self, emissions: Tensor, mask: Tensor) -> Marginals:
@@ -136,27 +142,25 @@ class LinearChainCRF(nn.Module):
         pairs = (alpha[:-1, ..., None] + potentials.transitions + onward).exp_()
         single = (alpha + beta).exp_().masked_fill_(~potentials.mask[..., None], 0.0)
         pairs.masked_fill_(~potentials.mask[1:, :, None, None], 0.0)
-        dtype = _result_dtype(emissions)
+        dtype = result_dtype(emissions)
         return Marginals(single.transpose(0, 1).to(dtype), pairs.transpose(0, 1).to(dtype))
 
     def viterbi(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """The most probable tags (B, T), -1 at padding, on the device of ``emissions``."""
-        return self.viterbi_with_scores(emissions, mask)[0]
+        return as_tensor(self._best_paths(emissions, mask)[0])
 
-    @torch.no_grad()
     def viterbi_with_scores(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The most probable tags (B, T), -1 at padding, and their scores s(y) (B)."""
-        check_batch(emissions, mask, len(self.tags))
-        paths, scores = best_paths(emissions, self._scores(), mask)
-        return paths, scores.to(_result_dtype(emissions))
+        paths, scores = map(as_tensor, self._best_paths(emissions, mask))
+        return paths, scores.to(result_dtype(emissions))
 
     @torch.no_grad()
     def k_best(self, emissions: Tensor, mask: Tensor, k: int) -> KBest:
         """The ``k`` most probable paths of each sentence, exactly."""
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        paths, scores = k_best_paths(self._prepare(emissions, mask)[0], k)
-        return KBest(paths, scores.to(_result_dtype(emissions)))
+        paths, scores = k_best_paths(self._prepare(emissions, mask), k)
+        return KBest(paths, scores.to(result_dtype(emissions)))
 
     @torch.no_grad()
     def entity_confidence(
@@ -171,7 +175,7 @@ class LinearChainCRF(nn.Module):
         named = [EntityPlace(*entity) for entity in entities]
         scheme = self.constraints or guess_scheme(self.tags)
         log_probability = entity_log_probability(potentials, messages, named, self.tags, scheme)
-        return log_probability.exp().clamp_max(1.0).to(_result_dtype(emissions))
+        return log_probability.exp().clamp_max(1.0).to(result_dtype(emissions))
 
     @torch.no_grad()
     def sample(
@@ -187,29 +191,36 @@ class LinearChainCRF(nn.Module):
         potentials, messages = self._messages(emissions, mask)
         return sample_paths(potentials, messages, n, generator)
 
-    def _scores(self) -> Tensor:
+    def _scores(self) -> Array:
         """(K x K + 2 x K): in the order of `Potentials.scores`, -inf where forbidden."""
-        scores = torch.cat((self.transitions.flatten(), self.start, self.end))
-        scores = scores.to(working_dtype(scores.device))
-        if self.constraints is None:
-            return scores
-        return scores.masked_fill(self.forbidden, -torch.inf)
+        forbidden, count = as_array(self.forbidden), len(self.tags)
+        xp, dtype = namespace(forbidden), working_dtype(forbidden)
+        scores = xp.empty(len(forbidden), dtype=dtype, device=forbidden.device)
+        start, transitions, end = split_scores(scores, count)
+        start[:], end[:] = as_array(self.start), as_array(self.end)
+        transitions[:] = as_array(self.transitions)
+        if self.constraints is not None:
+            scores[forbidden] = -torch.inf
+        return scores
 
-    def _prepare(self, emissions: Tensor, mask: Tensor) -> tuple[Potentials, Tensor]:
-        """Potentials of a batch that was checked, and `_scores` with their autograd history."""
+    @torch.no_grad()
+    def _best_paths(self, emissions: Tensor, mask: Tensor) -> tuple[Array, Array]:
         check_batch(emissions, mask, len(self.tags))
-        scores = self._scores()
-        return make_potentials(emissions, scores, mask), scores
+        return best_paths(as_array(emissions), self._scores(), as_array(mask))
+
+    def _prepare(self, emissions: Tensor, mask: Tensor) -> Potentials:
+        """Potentials of a batch that was checked."""
+        check_batch(emissions, mask, len(self.tags))
+        return make_potentials(emissions, self._scores(), as_array(mask))
 
     def _messages(self, emissions: Tensor, mask: Tensor) -> tuple[Potentials, Messages]:
-        potentials, _ = self._prepare(emissions, mask)
+        potentials = self._prepare(emissions, mask)
         return potentials, pass_messages(potentials, scaling_period(potentials, self._mixing))
 
-    def _with_edges(self, tags: Tensor, mask: Tensor) -> Tensor:
-        """``tags`` (B, T) as (B, T + 2): K at edges and padding, K + 1 where unknown."""
-        edge = len(self.tags)
-        path = tags.masked_fill(tags == UNKNOWN_TAG, edge + 1).masked_fill_(~mask, edge)
-        return nn.functional.pad(path, (1, 1), value=edge)
+    def _log_ratio(
+        self, emissions: Tensor, everything: Messages, some: GoldPath | Clamped | None
+    ) -> Tensor:
+        return log_ratio(emissions, (self.start, self.transitions, self.end), everything, some)
 
     def _clamp(self, potentials: Potentials, path: Tensor) -> Potentials:
         """Emissions of -inf wherever a tag contradicts a known one in ``path`` (B, T + 2)."""
@@ -227,7 +238,3 @@ def _step_index(count: int) -> Tensor:
     index[count, :count] = torch.arange(square, square + count)
     index[:count, count] = torch.arange(square + count, nothing)
     return index
-
-
-def _result_dtype(emissions: Tensor) -> torch.dtype:
-    return torch.float64 if emissions.dtype == torch.float64 else torch.float32

@@ -1,0 +1,155 @@
+"""The backbone learns together with the head, and is saved, loaded and resumed with it."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llamaner.backbone import Backbone, FeatureStore
+from llamaner.configuration import (
+    BackboneSettings,
+    HeadSettings,
+    LoraSettings,
+    TrainingConfiguration,
+)
+from llamaner.corpus import Corpus, decode, encode, read_corpus, sample_corpus, write_conll
+from llamaner.evaluation import evaluate
+from llamaner.tagger import NerTagger
+from llamaner.training import train
+from llamaner.training.adaptation import AdaptedExamples, clipped_tags
+from llamaner.training.averaging import WeightAverage
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpora")
+    for split, count in (("train", 24), ("dev", 6)):
+        documents = sample_corpus(split).documents[:count]
+        write_conll(Corpus(documents, "BIO"), folder / f"{split}.conll")
+    return folder
+
+
+@pytest.fixture
+def configured(corpora, model_folder, tmp_path):
+    def make(**changes):
+        backbone = BackboneSettings(
+            model=str(model_folder),
+            precision="float32",
+            device="cpu",
+            layers=(2, 4),
+            window=48,
+            context=8,
+            attention="bidirectional:3-4",
+            repeat=0,
+        )
+        values = {
+            "train": str(corpora / "train.conll"),
+            "dev": str(corpora / "dev.conll"),
+            "output": tmp_path / "tagger",
+            "store": corpora / "store",
+            "epochs": 3,
+            "batch_size": 8,
+            "learning_rate": 5e-3,
+            "weight_averaging": 0.9,
+            "adapt": "lora",
+            "lora": LoraSettings(rank=4, first_block=3, learning_rate=5e-3),
+            "backbone": backbone,
+            "head": HeadSettings(lstm_width=16, character_width=16),
+        }
+        return TrainingConfiguration(**{**values, **changes})
+
+    return make
+
+
+def test_what_was_learnt_is_saved_and_tags_alike(configured, corpora, tmp_path):
+    result = train(configured())
+    losses = [row["loss"] for row in result.history]
+    assert losses[-1] < losses[0]
+    loaded = NerTagger.from_pretrained(tmp_path / "tagger")
+    assert loaded.adapter is not None
+    assert any(w.abs().max() > 0 for n, w in loaded.adapter.weights.items() if "lora_B" in n)
+    dev = read_corpus(corpora / "dev.conll").documents
+    tagged = evaluate(dev, [d.sentences for d in loaded.tag_documents(dev)])
+    best = max(row["dev_f1"] for row in result.history)
+    assert tagged.strict.overall.f1 == pytest.approx(best, abs=0.02)  # merged, and in float16
+    assert tagged.strict.overall.f1 == result.evaluation.strict.overall.f1
+
+
+def test_a_run_goes_on_to_the_same_result(configured, tmp_path, monkeypatch):
+    whole = train(configured(output=tmp_path / "whole"))
+    from llamaner.training import run
+
+    saved = run.save_checkpoint
+
+    def killed(folder, accelerator, state):
+        saved(folder, accelerator, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "save_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(configured())
+    monkeypatch.undo()
+    resumed = train(configured(), resume=True)
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+    assert [row["dev_f1"] for row in resumed.history] == [row["dev_f1"] for row in whole.history]
+
+
+def test_every_gold_word_is_learnt_from_once(configured, corpora, tmp_path):
+    configuration = configured()
+    documents = read_corpus(corpora / "train.conll").documents
+    words = [w for d in documents for s in d.sentences for w in s.words]
+    tagger = NerTagger.create(
+        Backbone(configuration.backbone), ["LOC", "MISC", "ORG", "PER"], words
+    )
+    store = FeatureStore(tmp_path / "store")
+    examples = AdaptedExamples(tagger, store, documents, documents[:1], configuration.lora)
+    pieces = [piece for row in examples._pieces for piece in row]
+    assert [word for piece in pieces for word in piece.words] == words
+    names = [*tagger.network.crf.tags, None]
+    found = [names[tag] for piece in pieces for tag in piece.tags]
+    gold = [tag for d in documents for s in d.sentences for tag in s.tags("BIOES")]
+    assert len(found) == len(gold)
+    known = [(a, b) for a, b in zip(found, gold, strict=True) if a is not None]
+    assert all(a == b for a, b in known)
+    assert len(known) > 0.95 * len(gold)
+    batch, tags = examples.load([0, 1])
+    assert torch.isfinite(tagger.network.loss(batch, tags))
+
+
+spans = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), max_size=5)
+
+
+@given(spans, st.data())
+def test_only_entities_that_are_cut_become_unknown(gaps_and_lengths, data):
+    tags = []
+    for gap, length in gaps_and_lengths:
+        tags += ["O"] * gap + (["S-X"] if length == 1 else ["B-X", *["I-X"] * (length - 2), "E-X"])
+    tags.append("O")
+    start = data.draw(st.integers(0, len(tags) - 1))
+    end = data.draw(st.integers(start + 1, len(tags)))
+    clipped = clipped_tags(tags, start, end)
+    whole = [s for s in decode(tags, "BIOES") if start <= s.start and s.end <= end]
+    cut = {
+        word
+        for s in decode(tags, "BIOES")
+        if s not in whole
+        for word in range(max(s.start, start), min(s.end, end))
+    }
+    for word in range(start, end):
+        assert clipped[word - start] == (None if word in cut else tags[word])
+    known = ["O" if tag is None else tag for tag in clipped]
+    assert encode(decode(known, "BIOES"), len(known), "BIOES") == known
+
+
+def test_the_average_is_that_of_its_definition():
+    module = torch.nn.Linear(1, 1, bias=False)
+    average = WeightAverage(module, 0.5)
+    expected = None
+    for step, value in enumerate([4.0, 8.0, 2.0, -6.0, 3.0]):
+        module.weight.data.fill_(value)
+        average.update()
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = value if expected is None else decay * expected + (1 - decay) * value
+    with average.applied():
+        assert module.weight.item() == pytest.approx(expected)
+    assert module.weight.item() == 3.0
