@@ -110,9 +110,9 @@ class _Run:
     ) -> None:
         self.configuration = configuration
         self.folder = configuration.output / "training"
+        self.sentences = sentences_of(documents)
         self.dev_documents = dev_documents
         self.dev_sentences = sentences_of(dev_documents)
-        self.sentences = sentences_of(documents)
         self.tagger, self.examples, self.state = tagger, examples, state
         self.steps = examples.steps(configuration.batch_size)
         self.epochs = configuration.epochs or max(
@@ -196,9 +196,8 @@ class _Run:
 
     def _judged(self, loss: float, started: float, trained: float) -> dict[str, Any]:
         """The row of metrics; the tagger is saved if it is the best so far."""
-        state = self.state
-        scores = self._dev_scores()
-        f1 = agreed(scores.overall.f1 if scores else 0.0, self.processes)
+        state, scores = self.state, self._dev_scores()
+        f1 = agreed(scores.overall.f1, self.processes)
         row = {
             "epoch": state.epoch,
             "loss": loss,
@@ -256,10 +255,10 @@ class _Run:
         self.accelerator.backward(loss * count)
         return averaged(self.trained.parameters(), loss * count, count)
 
-    def _dev_scores(self) -> Scores | None:
-        """Those of the network as it is now; the first process alone computes them."""
+    def _dev_scores(self) -> Scores:
+        """The scores on the dev data, in the first process only."""
         if not self.processes.is_main_process:
-            return None
+            return strict_scores([], [])
         tagged = self.tagger.tag_features(self.dev_sentences, self.examples.dev_vectors())
         gold = [sentence.tags() for sentence in self.dev_sentences]
         return strict_scores(gold, [sentence.tags() for sentence in tagged])
@@ -286,30 +285,20 @@ class _Run:
     def _result(self) -> TrainingResult:
         tagger = NerTagger.from_pretrained(self.configuration.output)
         gold = TaggedData.of(self.configuration.dev or "held-out documents", self.dev_documents)
-        name = str(self.configuration.output)
-        found = predict(tagger, name, gold, self._dev_vectors(tagger))
+        found = predict(tagger, str(self.configuration.output), gold, self._saved_vectors(tagger))
         if self.configuration.report and self.processes.is_main_process:
-            write_report(self.configuration.output, gold, found, self.tagger, self.sentences)
+            write_report(self.configuration.output, gold, found, tagger, self.sentences)
         return TrainingResult(
             tagger, evaluate_predictions(found), self.state.best_epoch, self.state.history
         )
 
-    def _dev_vectors(self, tagger: NerTagger) -> Sequence[Vectors]:
-        """The vectors of the dev sentences, with what the saved tagger's backbone has learnt."""
+    def _saved_vectors(self, tagger: NerTagger) -> Sequence[Vectors]:
+        """The vectors of the dev sentences as the saved tagger's backbone makes them."""
         if tagger.adapter is None:
             return self.examples.dev_vectors()
         found = dict(tagger.backbone.embed_sentences(self.dev_documents))
-        nothing = np.zeros((0, 0, 0), dtype=np.float16)
-        return [found.get(number, nothing) for number in range(len(self.dev_sentences))]
-
-
-def _further_scores(scores: Scores) -> dict[str, Any]:
-    """What a row of metrics has beside the dev F1."""
-    return {
-        "dev_precision": scores.overall.precision,
-        "dev_recall": scores.overall.recall,
-        "dev_f1_of": {label: score.f1 for label, score in scores.labels.items()},
-    }
+        none = np.zeros((0, len(tagger.backbone.layers), tagger.backbone.width), dtype=np.float16)
+        return [found.get(index, none) for index in range(len(self.dev_sentences))]
 
 
 def _require_free(output: Path, *, overwrite: bool) -> None:
