@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llamaner.errors import ConfigurationError
 
+RUN_CONFIGURATION = Path("training", "configuration.json")
+"""Where in a tagger's folder its run keeps what it was started with."""
+
 Pooling = Literal["last", "mean", "first"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Quantization = Literal["none", "8bit", "4bit"]
@@ -286,6 +289,14 @@ class Inputs(BaseModel):
     device: Annotated[
         str | None, Field(description="Where the backbone runs: cpu, cuda, cuda:1, mps.")
     ] = None
+
+
+def configuration_of_run(tagger: Path) -> TrainingConfiguration | None:
+    """What the tagger in a folder was trained with; ``None`` where its run is no longer there."""
+    try:
+        return TrainingConfiguration.model_validate_json((tagger / RUN_CONFIGURATION).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def read_configuration(

@@ -137,7 +137,7 @@ def test_gold_entities_that_a_tagger_did_not_find_have_their_probability(tiny_ba
         [*spans()[:1], spans()[1]._replace(label="X")]
     )
     gold = TaggedData.of("gold", [Document.from_sentences([sentence] * 3)])
-    features = dict(tiny_backbone.embed([sentence] * 3))
+    features = dict(tiny_backbone.embed_sentences(gold.documents))
     found = predict(tagger, "tagger", gold, [features[i] for i in range(3)])
     for (_, span), probability in found.gold_confidence.items():
         assert 0 <= probability < 1

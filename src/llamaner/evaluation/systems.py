@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llamaner.backbone import Backbone, FeatureStore
-from llamaner.configuration import BackboneSettings, Inputs
+from llamaner.configuration import BackboneSettings, Inputs, configuration_of_run
 from llamaner.corpus import Sentence, read_corpus
 from llamaner.errors import ConfigurationError, CorpusError, LlamanerError, Problem, TaggerError
 from llamaner.evaluation.pairs import Predictions
@@ -48,7 +48,7 @@ def read_systems(paths: Sequence[Path], inputs: Inputs) -> list[System]:
 
 def report_on(system: System, inputs: Inputs) -> Report:
     """The whole report of a system; what cannot be told for want of data says so."""
-    training, no_training = _training(system.tagger, inputs)
+    training, no_training = _training(system, inputs)
     subwords = None
     if system.tagger is not None or inputs.backbone is not None:
         backbone = system.tagger.backbone if system.tagger else _backbone(inputs)
@@ -107,21 +107,21 @@ def _require_same_gold(first: Predictions, second: Predictions, path: str) -> No
         raise CorpusError([Problem(path, None, found, advice)])
 
 
-def _training(tagger: NerTagger | None, inputs: Inputs) -> tuple[Iterable[Sentence] | None, str]:
+def _training(system: System, inputs: Inputs) -> tuple[Iterable[Sentence] | None, str]:
+    """What the system learned from, or why it is not known."""
     if inputs.train is not None:
-        return _read_training(inputs.train, inputs), ""
-    source = None if tagger is None else tagger.config.training.get("train")
-    if not isinstance(source, str):
+        return _sentences(inputs.train, inputs.word_column, inputs.tag_column), ""
+    run = None if system.tagger is None else configuration_of_run(Path(system.predictions.name))
+    if run is None or run.train is None:
         return None, NO_TRAINING
     try:
-        return _read_training(source, inputs), ""
+        return _sentences(run.train, run.word_column, run.tag_column), ""
     except LlamanerError:
-        return None, f"the training data {source} cannot be read here; name them with --train"
+        return None, f"the training data {run.train} cannot be read here; name them with --train"
 
 
-def _read_training(source: str, inputs: Inputs) -> list[Sentence]:
-    """The sentences of a training corpus with the columns of the data."""
-    corpus = read_corpus(source, word_column=inputs.word_column, tag_column=inputs.tag_column)
+def _sentences(source: str, word_column: int, tag_column: int) -> list[Sentence]:
+    corpus = read_corpus(source, word_column=word_column, tag_column=tag_column)
     return list(corpus.sentences)
 
 

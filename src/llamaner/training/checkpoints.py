@@ -12,12 +12,11 @@ from typing import Any
 from accelerate import Accelerator
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from llamaner.configuration import TrainingConfiguration, read_configuration
+from llamaner.configuration import RUN_CONFIGURATION, TrainingConfiguration, read_configuration
 from llamaner.errors import CheckpointError
 from llamaner.files import replace_file, sync_files
 
 STATE = "state.json"
-CONFIGURATION = "configuration.json"
 
 
 class RunState(BaseModel):
@@ -80,13 +79,13 @@ def last_checkpoint(folder: Path) -> tuple[Path, RunState] | None:
 
 def is_run(folder: Path) -> bool:
     """Whether ``folder`` was made by a run."""
-    return (folder / CONFIGURATION).is_file()
+    return (folder / RUN_CONFIGURATION.name).is_file()
 
 
 def save_configuration(folder: Path, configuration: TrainingConfiguration) -> None:
     """Keep what a run was started with, for ``resumed_configuration``."""
     data = configuration.model_dump_json(indent=2) + "\n"
-    replace_file(folder / CONFIGURATION, data.encode())
+    replace_file(folder / RUN_CONFIGURATION.name, data.encode())
 
 
 def resumed_configuration(
@@ -97,7 +96,7 @@ def resumed_configuration(
     Raises ``CheckpointError`` where there is no run, or it began with other settings.
     """
     given = read_configuration(config, overrides)
-    path = given.output / "training" / CONFIGURATION
+    path = given.output / RUN_CONFIGURATION
     if not path.is_file():
         raise CheckpointError(
             f"{given.output}: there is no run to resume; start it without --resume"
