@@ -15,6 +15,8 @@ from llamaner.backbone import Backbone
 from llamaner.configuration import BackboneSettings
 from llamaner.corpus import sample_corpus, sample_path
 
+pytest_plugins = ["browser"]
+
 # The first example of a property may load a library, and the machine may be shared.
 settings.register_profile("llamaner", deadline=None)
 settings.load_profile("llamaner")
