@@ -20,8 +20,14 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from llamaner import __version__
-from llamaner.configuration import TrainingConfiguration, read_configuration
+from llamaner.configuration import (
+    Precision,
+    ServiceSettings,
+    TrainingConfiguration,
+    read_configuration,
+)
 from llamaner.errors import ConfigurationError, LlamanerError
+from llamaner.locations import default_tagger
 from llamaner.terminal import console
 
 if TYPE_CHECKING:
@@ -255,6 +261,49 @@ def tag(
 
 
 @app.command
+def serve(
+    model: Path | None = None,
+    /,
+    *,
+    backbone: str | None = None,
+    device: str | None = None,
+    precision: Precision = "float32",
+    settings: Annotated[ServiceSettings, Parameter(name="*")] = ServiceSettings(),  # noqa: B008
+) -> int:
+    """Answer requests for entities over HTTP, with a page for people.
+
+    Example: `llamaner serve my-tagger`
+
+    SIGTERM and Ctrl-C let it finish what it has accepted.
+
+    Parameters
+    ----------
+    model
+        Folder of the tagger.
+    backbone
+        Where the tagger's backbone lies, if not where it was in training.
+    device
+        Where the backbone runs: cpu, cuda, cuda:1, mps.
+    precision
+        Arithmetic of the backbone. Only in float32 do entities not depend on which requests are
+        tagged together; auto, as in other commands, may be faster.
+
+    """
+    try:
+        from llamaner.service import serve as run
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"`llamaner serve` needs {error.name}: pip install 'llamaner[serve]'"
+        ) from None
+
+    folder = default_tagger() if model is None else model
+    # What is missing or damaged is told at once; the backbone comes when the server listens.
+    tagger = _load(folder, backbone, device, precision)
+    run(lambda: tagger, settings)
+    return 0
+
+
+@app.command
 def info(
     model: Path | None = None,
     /,
@@ -392,10 +441,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _load(model: Path, backbone: str | None, device: str | None) -> NerTagger:
+def _load(
+    model: Path, backbone: str | None, device: str | None, precision: Precision | None = None
+) -> NerTagger:
     from llamaner.tagger import NerTagger
 
-    given = {"model": backbone, "device": device}
+    given = {"model": backbone, "device": device, "precision": precision}
     return NerTagger.from_pretrained(
         model, **{name: value for name, value in given.items() if value is not None}
     )

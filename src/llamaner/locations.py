@@ -1,9 +1,11 @@
-"""Where LlamaNER keeps what it computes once."""
+"""Where LlamaNER keeps what it computes once, and what it comes with."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from llamaner.errors import ConfigurationError
 
 
 def cache_folder() -> Path:
@@ -12,3 +14,11 @@ def cache_folder() -> Path:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "llamaner"
+
+
+def default_tagger() -> Path:
+    """The folder of the tagger that is used where none is named.
+
+    Raises ``ConfigurationError`` where there is none.
+    """
+    raise ConfigurationError("say which tagger: give the folder that `llamaner train` wrote")
