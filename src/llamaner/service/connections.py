@@ -29,6 +29,7 @@ class TimedProtocol(H11Protocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._received = False
         self._draining = False
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the head of the first request."""
@@ -40,6 +41,8 @@ class TimedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand data on, and see whether a head is complete with them, or has only begun."""
+        if self._refused:
+            return
         self._received = True
         before = self.cycle
         super().data_received(data)
@@ -94,7 +97,7 @@ class TimedProtocol(H11Protocol):
         self._head_timer = self.loop.call_later(self.seconds, self._head_is_late)
 
     def _head_is_late(self) -> None:
-        if self._received and not self.transport.is_closing():
+        if self._received:
             self._answer(ProblemError(408, f"no request came within {self.seconds:g} seconds"))
         else:
             self.transport.close()
@@ -107,6 +110,11 @@ class TimedProtocol(H11Protocol):
             super().shutdown()
 
     def _answer(self, problem: ProblemError) -> None:
+        """Answer outside of HTTP's order, and close a moment later.
+
+        Were it closed at once, on what the client still sends, the answer could be lost.
+        """
+        self._refused = True
         body = problem.body()
         headers = {
             "Content-Type": MEDIA_TYPE,
@@ -117,7 +125,8 @@ class TimedProtocol(H11Protocol):
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         head = f"HTTP/1.1 {problem.status} {problem.details.title}\r\n{''.join(lines)}\r\n"
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
     @staticmethod
     def _stop(timer: asyncio.TimerHandle | None) -> None:
