@@ -98,8 +98,8 @@ def test_a_body_that_is_huge_without_saying_so_is_refused_while_it_comes(strict)
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 4,
         b"\x00" * 5000,
-        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"a" * 100_000 + b"\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"a" * 400_000 + b"\r\n\r\n",
+        b"GET /\r\n\r\n",
         POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
         POST + b"Content-Length: -1\r\n\r\n",
         POST + b"Transfer-Encoding: gzip\r\n\r\n",

@@ -141,7 +141,7 @@ def test_mistakes_are_told(tagger_folder, capsys, monkeypatch, tmp_path):
     assert "say which tagger" in told()
     assert "cannot listen" in told(tagger_folder, "--host", "256.1.1.1")
     assert "cannot be read" in told(tagger_folder, "--api-keys", tmp_path / "none")
-    assert "--port" in told(tagger_folder, "--port", "99999")
+    assert "65535" in told(tagger_folder, "--port", "99999")
     monkeypatch.setitem(sys.modules, "llamaner.service", None)
     assert "pip install 'llamaner[serve]'" in told(tagger_folder)
 

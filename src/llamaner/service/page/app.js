@@ -19,7 +19,7 @@ const state = { model: null, tagged: [], entries: [], off: new Set(), sort: [3, 
 async function model() {
   if (state.model) return state.model;
   state.model = await describeModel();
-  $("model").textContent = `${state.model.labels.join(", ")} · ${state.model.backbone} · version ${state.model.version}`;
+  $("model").textContent = `${state.model.labels.join(", ")} · version ${state.model.version}`;
   return state.model;
 }
 
@@ -276,7 +276,7 @@ function build() {
     $("examples").append(button);
   }
   COLUMNS.forEach(([name], i) => {
-    const head = element("th");
+    const head = element("th", i > 1 ? "number" : "");
     head.scope = "col";
     const button = element("button", "", name);
     button.type = "button";
