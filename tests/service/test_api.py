@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from llamaner.configuration import ServiceSettings
-from llamaner.corpus import Document, Sentence, segment
+from llamaner.corpus import segment
 from llamaner.errors import BackboneError
 from llamaner.service import ApiKeys
 
@@ -307,17 +307,3 @@ def test_a_text_that_cannot_be_tagged_fails_alone(run_server, tagger, monkeypatc
     logged = capsys.readouterr().err
     assert "ValueError" in logged
     assert "poison" not in logged
-
-
-def test_words_that_are_sentences_of_documents_keep_their_offsets():
-    from llamaner.service.work import Work
-
-    work = Work((4, 2), (("Ana", "flew", "."), "  Oslo is far.\n\nLyon."))
-    document = work.document("en")
-    assert document.text == "Ana flew .\n\n  Oslo is far.\n\nLyon."
-    first, second = work.findings(document)
-    assert (first.index, second.index) == (4, 2)
-    assert first.document == Document("Ana flew .", (Sentence.from_words(["Ana", "flew", "."]),))
-    assert second.document == Document(
-        "  Oslo is far.\n\nLyon.", segment("  Oslo is far.\n\nLyon.")
-    )

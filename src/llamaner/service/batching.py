@@ -166,18 +166,22 @@ class Batcher:
     def _collect(self) -> list[tuple[Ticket, Work]]:
         """The next batch, or nothing when the batcher has stopped."""
         with self._changed:
-            while not self._stopped and not self._turns:
-                self._changed.wait()
-            until = time.monotonic() + self._wait_seconds
-            while not self._stopped and self._waiting() < self._batch_subwords:
-                if (left := until - time.monotonic()) <= 0:
-                    break
-                self._changed.wait(left)
-            if self._stopped:
-                return []
-            batch = self._take_turns()
-        # All that waited may have been cancelled meanwhile.
-        return batch or self._collect()
+            while not self._stopped:
+                if not self._turns:
+                    self._changed.wait()
+                    continue
+                self._await_others()
+                # All that waited may have been cancelled meanwhile.
+                if batch := self._take_turns():
+                    return batch
+        return []
+
+    def _await_others(self) -> None:
+        until = time.monotonic() + self._wait_seconds
+        while not self._stopped and self._waiting() < self._batch_subwords:
+            if (left := until - time.monotonic()) <= 0:
+                break
+            self._changed.wait(left)
 
     def _waiting(self) -> int:
         return sum(ticket.claim for ticket in self._turns)

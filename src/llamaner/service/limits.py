@@ -97,8 +97,9 @@ class Guard:
         headers = MutableHeaders(scope=message)
         for name, value in self._headers.items():
             headers.setdefault(name, value)
-        if scope["path"].startswith("/v1/"):
-            headers.setdefault("Cache-Control", "no-store")
+        # The page's files are asked for again each time, so that all are of one version.
+        fresh = "no-store" if scope["path"].startswith("/v1/") else "no-cache"
+        headers.setdefault("Cache-Control", fresh)
         if self._draining():
             headers["Connection"] = "close"
 
