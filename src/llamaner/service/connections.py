@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from llamaner.service.problems import MEDIA_TYPE, ProblemError, busy
+from llamaner.service.problems import ProblemError, busy
 
 _LINGER_SECONDS = 1.0
 
@@ -115,16 +115,9 @@ class TimedProtocol(H11Protocol):
         Were it closed at once, on what the client still sends, the answer could be lost.
         """
         self._refused = True
-        body = problem.body()
-        headers = {
-            "Content-Type": MEDIA_TYPE,
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-            **problem.headers,
-        }
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        lines = [f"{name}: {value}\r\n" for name, value in problem.last_headers.items()]
         head = f"HTTP/1.1 {problem.status} {problem.details.title}\r\n{''.join(lines)}\r\n"
-        self.transport.write(head.encode() + body)
+        self.transport.write(head.encode() + problem.body())
         self.transport.write_eof()
         self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llamaner.service.keys import ApiKeys
-from llamaner.service.problems import MEDIA_TYPE, ProblemError
+from llamaner.service.problems import ProblemError
 
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 """Paths that need no key; whatever lies under /page/ needs none either."""
@@ -217,11 +217,5 @@ async def _refuse(problem: ProblemError, headers: Headers, receive: Receive, sen
 
 
 def _start(problem: ProblemError) -> Message:
-    headers = {
-        "Content-Type": MEDIA_TYPE,
-        "Content-Length": str(len(problem.body())),
-        "Connection": "close",
-        **problem.headers,
-    }
-    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    return {"type": "http.response.start", "status": problem.status, "headers": encoded}
+    headers = [(k.lower().encode(), v.encode()) for k, v in problem.last_headers.items()]
+    return {"type": "http.response.start", "status": problem.status, "headers": headers}

@@ -67,6 +67,16 @@ class ProblemError(Exception):
         """The problem in JSON."""
         return self.details.model_dump_json(exclude_none=True).encode()
 
+    @property
+    def last_headers(self) -> dict[str, str]:
+        """The headers of an answer after which the connection is closed."""
+        return {
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(self.body())),
+            "Connection": "close",
+            **self.headers,
+        }
+
     def response(self) -> Response:
         """The answer."""
         return Response(self.body(), self.status, self.headers, media_type=MEDIA_TYPE)
