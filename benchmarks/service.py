@@ -3,14 +3,17 @@
     python benchmarks/service.py my-tagger
 
 Serving and the offline `tag` take turns, so that both see the same machine: rounds of load by all
-clients, each followed by the direct call on the same texts. Every answer is compared with
-what `tag` gives for that text alone. Then the server is stopped under load. All of it stays on
-this machine and ends by itself.
+clients, each followed by the direct call on the same texts. Words are counted by the second, and by
+the second of processor time that the server or the direct call used: on a machine that does other
+work as well, only the latter says much. Every answer is compared with what `tag` gives for
+that text alone. Then the server is stopped under load. All of it stays on this machine and ends by
+itself. Further flags are handed on to `llamaner serve`.
 """
 
 import argparse
 import http.client
 import json
+import os
 import random
 import re
 import signal
@@ -27,7 +30,7 @@ from llamaner.tagger import NerTagger
 TOLERANCE = 1e-3
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--data", default=str(sample_path("train")))
@@ -35,18 +38,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=120, help="of load, in all rounds")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--texts", type=int, default=200, help="different texts that are asked for")
+    parser.add_argument("--sentences", type=int, default=3, help="at most, in a text")
     parser.add_argument("--precision", default="float32")
-    return parser.parse_args()
+    return parser.parse_known_args()
 
 
 class Server:
     """`llamaner serve` in a process of its own."""
 
-    def __init__(self, model: str, precision: str) -> None:
-        command = [sys.executable, "-m", "llamaner.cli", "serve", model, "--port", "0"]
-        self.process = subprocess.Popen(
-            [*command, "--precision", precision], stderr=subprocess.PIPE, text=True
-        )
+    def __init__(self, model: str, flags: list[str]) -> None:
+        command = [sys.executable, "-m", "llamaner.cli", "serve", model, "--port", "0", *flags]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.port = 0
         while not self.port:
             line = self.process.stderr.readline()
@@ -69,6 +71,11 @@ class Server:
         answer = response.status, response.read()
         connection.close()
         return answer
+
+    def cpu_seconds(self) -> float:
+        """Processor time that it has used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> float:
         """Resident set in MiB."""
@@ -151,20 +158,19 @@ def watch_memory(server: Server, samples: list[tuple[float, float]], stop: threa
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    arguments, flags = parse_arguments()
     corpus = read_corpus(arguments.data)
     sentences = [sentence.text for sentence in corpus.sentences]
-    # Texts of one to three sentences.
     choose = random.Random(0)
     texts = [
-        " ".join(choose.sample(sentences, choose.choice([1, 1, 2, 3])))
+        " ".join(choose.sample(sentences, choose.randint(1, arguments.sentences)))
         for _ in range(arguments.texts)
     ]
     tagger = NerTagger.from_pretrained(arguments.model, precision=arguments.precision)
     tagger.tag(texts[0])
     expected = {text: tagger.tag(text) for text in texts}
     words = {text: sum(map(len, segment(text))) for text in texts}
-    server = Server(arguments.model, arguments.precision)
+    server = Server(arguments.model, ["--precision", arguments.precision, *flags])
     load = Load(server, expected, words)
     load.run(arguments.clients, 5)  # warm-up
     tagger.tag(texts)
@@ -173,20 +179,24 @@ def main() -> None:
     stop = threading.Event()
     watcher = threading.Thread(target=watch_memory, args=(server, samples, stop))
     watcher.start()
-    ratios = []
-    print("| round | serving, words/s | offline `tag`, words/s | ratio |\n|--:|--:|--:|--:|")
+    ratios, cpu_ratios = [], []
+    print("| round | words/s served | offline | ratio | words/CPU s served | offline | ratio |")
+    print("|--:|--:|--:|--:|--:|--:|--:|")
     for number in range(1, arguments.rounds + 1):
-        before = load.words_done
+        before, cpu = load.words_done, server.cpu_seconds()
         seconds = load.run(arguments.clients, arguments.seconds / arguments.rounds)
-        served = (load.words_done - before) / seconds
-        started = time.monotonic()
-        done = 0
+        words_done = load.words_done - before
+        served, served_cpu = words_done / seconds, words_done / (server.cpu_seconds() - cpu)
+        started, cpu, done = time.monotonic(), time.process_time(), 0
         while time.monotonic() - started < seconds / 2:
             tagger.tag(texts)
             done += sum(words.values())
         offline = done / (time.monotonic() - started)
+        offline_cpu = done / (time.process_time() - cpu)
         ratios.append(served / offline)
-        print(f"| {number} | {served:,.0f} | {offline:,.0f} | {ratios[-1]:.2f} |", flush=True)
+        cpu_ratios.append(served_cpu / offline_cpu)
+        print(f"| {number} | {served:,.0f} | {offline:,.0f} | {ratios[-1]:.2f} ", end="")
+        print(f"| {served_cpu:,.0f} | {offline_cpu:,.0f} | {cpu_ratios[-1]:.2f} |", flush=True)
     stop.set()
     watcher.join()
     latencies = sorted(load.latencies)
@@ -196,7 +206,8 @@ def main() -> None:
     print(f"\n{arguments.clients} clients, {arguments.seconds:g} s of load, {arguments.precision}")
     print(f"answers {load.answered:,}, wrong {load.wrong}, lost {load.lost}, by status", end=" ")
     print(f"{load.statuses}; largest difference of a confidence {load.largest:.1e}")
-    print(f"median ratio to offline {statistics.median(ratios):.2f}")
+    print(f"median ratio to offline {statistics.median(ratios):.2f}", end=", ")
+    print(f"by processor time {statistics.median(cpu_ratios):.2f}")
     p50, p99 = latencies[len(latencies) // 2], latencies[int(0.99 * len(latencies))]
     print(f"latency: median {p50:.2f} s, p99 {p99:.2f} s, longest {latencies[-1]:.2f} s")
     print(f"memory after the first quarter: median {statistics.median(warm):,.0f} MiB, ", end="")
