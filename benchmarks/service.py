@@ -109,7 +109,7 @@ class Load:
     def _client(self, seed: int) -> None:
         choose = random.Random(f"{seed} {self.until}")
         texts = list(self.expected)
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=1800)
         while time.monotonic() < self.until:
             text = choose.choice(texts)
             if connection.sock is None:
@@ -216,8 +216,8 @@ def main() -> None:
     load = Load(server, expected, words)
     timer = threading.Timer(5, server.process.send_signal, (signal.SIGTERM,))
     timer.start()
-    load.run(arguments.clients, 60)
-    code = server.process.wait(60)
+    load.run(arguments.clients, 20)
+    code = server.process.wait(600)
     print(
         f"kill -TERM under load: {load.answered} answered, {load.wrong} wrong, {load.lost} lost, "
     )
