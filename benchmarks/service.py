@@ -57,12 +57,17 @@ class Server:
             if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
         self.errors: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self.posts = 0
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
         while self.ask("GET", "/readyz")[0] != 200:
             time.sleep(0.2)
 
     def _read(self) -> None:
-        self.errors.extend(line for line in self.process.stderr if " INFO " not in line)
+        for line in self.process.stderr:
+            if " INFO " not in line:
+                self.errors.append(line)
+            self.posts += '"POST /v1/tag ' in line
 
     def ask(self, method: str, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -213,15 +218,17 @@ def main() -> None:
     print(f"memory after the first quarter: median {statistics.median(warm):,.0f} MiB, ", end="")
     print(f"{spread[1]:+.1%} to {spread[0]:+.1%}")
 
-    load = Load(server, expected, words)
+    load, before = Load(server, expected, words), server.posts
     timer = threading.Timer(5, server.process.send_signal, (signal.SIGTERM,))
     timer.start()
     load.run(arguments.clients, 20)
     code = server.process.wait(600)
-    print(
-        f"kill -TERM under load: {load.answered} answered, {load.wrong} wrong, {load.lost} lost, "
-    )
-    print(f"{load.refused} clients refused a new connection after it; exit code {code}")
+    server.reader.join()
+    # Its log has a line for each request that it took.
+    print(f"kill -TERM under load: {server.posts - before} requests accepted, ", end="")
+    print(f"{load.answered} answered, {load.wrong} wrong; exit code {code}")
+    print(f"refused afterwards: {load.refused} connections, and {load.lost} requests on")
+    print("connections that were already closed")
     print(f"warnings and errors in the log: {len(server.errors)}", *server.errors[:5], sep="\n")
 
 

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from llamaner.service.problems import ProblemError, busy
 
 _LINGER_SECONDS = 1.0
+_DRAIN_SECONDS = 3.0
 
 
 class TimedProtocol(H11Protocol):
@@ -76,13 +77,13 @@ class TimedProtocol(H11Protocol):
         self._write_timer = self.loop.call_later(self.seconds, self.transport.abort)
 
     def shutdown(self) -> None:
-        """Close after the answer that is due, or that becomes due in the next moment.
+        """Close after the answer that is due, or that becomes due in the next seconds.
 
-        A request that is under way while the server stops is so answered, not lost.
+        A request that is under way on a kept connection while the server stops is so answered.
         """
         self._draining = True
         if self._is_idle():
-            self.loop.call_later(_LINGER_SECONDS, self._close_if_idle)
+            self.loop.call_later(_DRAIN_SECONDS, self._close_if_idle)
         else:
             super().shutdown()
 

@@ -78,6 +78,7 @@ class Guard:
             await self._app(scope, receive, watched)
         except asyncio.CancelledError:
             # The server has given up waiting for this request.
+            log.warning("a request was not answered in the time that there was to stop")
             if status:
                 raise
             await _send(ProblemError(503, "the service was stopped before this was done"), watched)
