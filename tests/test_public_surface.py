@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-ROOMS = ["", ".backbone", ".corpus", ".evaluation", ".tagger", ".training"]
+ROOMS = ["", ".backbone", ".corpus", ".evaluation", ".service", ".tagger", ".training"]
 
 
 @pytest.mark.parametrize("room", ROOMS)

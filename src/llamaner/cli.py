@@ -23,6 +23,8 @@ from llamaner import __version__
 from llamaner.configuration import (
     BackboneSettings,
     Inputs,
+    Precision,
+    ServiceSettings,
     TrainingConfiguration,
     read_configuration,
 )
@@ -354,6 +356,48 @@ def tag(
 
 
 @app.command
+def serve(
+    model: Path | None = None,
+    /,
+    *,
+    backbone: str | None = None,
+    device: str | None = None,
+    precision: Precision = "float32",
+    settings: Annotated[ServiceSettings, Parameter(name="*")] = ServiceSettings(),  # noqa: B008
+) -> int:
+    """Answer requests for entities over HTTP, with a page for people.
+
+    Example: `llamaner serve` or `llamaner serve my-tagger --port 8080`
+
+    SIGTERM and Ctrl-C let it finish what it has accepted.
+
+    Parameters
+    ----------
+    model
+        Folder of the tagger; by default the one that comes with the package.
+    backbone
+        Where the tagger's backbone lies, if not where it was in training.
+    device
+        Where the backbone runs: cpu, cuda, cuda:1, mps.
+    precision
+        Arithmetic of the backbone. Only in float32 do entities not depend on which requests are
+        tagged together; auto, as in other commands, may be faster.
+
+    """
+    try:
+        from llamaner.service import serve as run
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"`llamaner serve` needs {error.name}: pip install 'llamaner[serve]'"
+        ) from None
+
+    # What is missing or damaged is told at once; the backbone comes when the server listens.
+    tagger = _load(model, backbone, device, precision)
+    run(lambda: tagger, settings)
+    return 0
+
+
+@app.command
 def info(
     model: Path | None = None,
     /,
@@ -491,10 +535,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _load(model: Path | None, backbone: str | None, device: str | None) -> NerTagger:
+def _load(
+    model: Path | None,
+    backbone: str | None,
+    device: str | None,
+    precision: Precision | None = None,
+) -> NerTagger:
     from llamaner.tagger import NerTagger, shipped_tagger
 
-    given = {"model": backbone, "device": device}
+    given = {"model": backbone, "device": device, "precision": precision}
     return NerTagger.from_pretrained(
         model or shipped_tagger(),
         **{name: value for name, value in given.items() if value is not None},

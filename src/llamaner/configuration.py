@@ -299,6 +299,68 @@ def configuration_of_run(tagger: Path) -> TrainingConfiguration | None:
         return None
 
 
+class ServiceSettings(BaseModel):
+    """Where ``llamaner serve`` listens, and the limits that it holds its clients to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: Annotated[str, Field(description="Address to listen on; 0.0.0.0 is all of them.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Field(ge=0, le=65535, description="Port; 0 takes a free one.")] = 8000
+    api_keys: Annotated[
+        Path | None,
+        Field(
+            description="File of keys, one a line, of which a client must send one. Those in the "
+            "variable LLAMANER_API_KEYS, separated by commas, count too. Without keys anyone may "
+            "ask."
+        ),
+    ] = None
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Parameter(consume_multiple=True, negative=""),
+        Field(description="Other web sites that may ask, as https://example.org; by default none."),
+    ] = ()
+    max_body_bytes: Annotated[int, Field(ge=1024, description="Largest body of a request.")] = 2**20
+    max_texts: Annotated[int, Field(ge=1, description="Most texts in one request.")] = 1000
+    max_characters: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Longest document. It is tagged in one piece, and others wait meanwhile.",
+        ),
+    ] = 20_000
+    batch_subwords: Annotated[
+        int, Field(ge=64, description="About how many subwords are tagged at a time.")
+    ] = 4096
+    batch_wait_ms: Annotated[
+        float,
+        Field(ge=0, le=1000, description="How long a request may wait for others to join it."),
+    ] = 5.0
+    queue_subwords: Annotated[
+        int,
+        Field(ge=64, description="About how many subwords may wait; more are refused with 429."),
+    ] = 32_768
+    request_seconds: Annotated[
+        float, Field(gt=0, description="Longest time to an answer; in a stream, to the next line.")
+    ] = 60.0
+    receive_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="Longest time for a client to send the head of a request, to send its "
+            "body, and to take some of the answer.",
+        ),
+    ] = 30.0
+    shutdown_seconds: Annotated[
+        int, Field(ge=1, description="Time after SIGTERM to finish what was accepted.")
+    ] = 60
+    max_connections: Annotated[int, Field(ge=1, description="Most connections at a time.")] = 512
+    log_texts: Annotated[
+        bool, Parameter(negative=""), Field(description="Write the texts into the log, too.")
+    ] = False
+
+
 def read_configuration(
     path: Path | None, overrides: Mapping[str, Any] | None = None
 ) -> TrainingConfiguration:
