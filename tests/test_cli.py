@@ -200,7 +200,7 @@ def test_store(trained, capsys, tmp_path):
         (["train", "--epochs", "many"], "valid integer"),
         (["train", "--resume"], "no run to resume"),
         (["train", "--config", "nowhere.toml"], "no such file"),
-        (["tag", "text"], "no such folder"),
+        (["tag", "--model", "tagger", "text"], "no such folder"),
         (["tag", "text", "--model", "."], "not a tagger"),
         (["evaluate", "nowhere", "--data", "x"], "no such folder"),
         (["evaluate", "."], "not a tagger"),

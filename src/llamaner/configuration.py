@@ -131,7 +131,7 @@ class HeadSettings(BaseModel):
             description="How the layers become one vector: a weighted 'sum', or a learned "
             "'projection' of all of them."
         ),
-    ] = "sum"
+    ] = "projection"
     lstm_width: Annotated[
         int, Field(ge=1, description="Hidden units of the BiLSTM in each direction.")
     ] = 384
@@ -231,7 +231,7 @@ class TrainingConfiguration(BaseModel):
             description="Decay of the moving average of the weights, which is what is evaluated "
             "and saved; 0 leaves it out.",
         ),
-    ] = 0.0
+    ] = 0.999
     adapt: Annotated[
         Adaptation,
         Field(

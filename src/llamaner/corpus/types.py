@@ -139,7 +139,7 @@ class Document:
     sentences: tuple[Sentence, ...]
     id: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    coherent: bool = True
+    coherent: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         position = 0
