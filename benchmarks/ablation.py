@@ -43,6 +43,9 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--train", required=True)
     parser.add_argument("--dev", required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--store", help="folder of the features; by default one that is thrown away"
+    )
     parser.add_argument("--results", type=Path, help="file for the runs that are done")
     parser.add_argument("variants", nargs="+", choices=[*VARIANTS, "all"], metavar="variant")
     return parser.parse_known_args()
@@ -99,7 +102,8 @@ def main() -> None:
     print("| variant | seed | strict dev F1 | 95% interval | best epoch | minutes | peak GiB |")
     print("|---|--:|--:|--:|--:|--:|--:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        data = ["--train", arguments.train, "--dev", arguments.dev, "--store", f"{folder}/store"]
+        store = arguments.store or f"{folder}/store"
+        data = ["--train", arguments.train, "--dev", arguments.dev, "--store", store]
         for variant in variants:
             for seed in range(arguments.seeds):
                 row = done.get((variant, seed))
