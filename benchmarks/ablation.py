@@ -43,9 +43,7 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--train", required=True)
     parser.add_argument("--dev", required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--store", help="folder of the features; else one that goes away"
-    )
+    parser.add_argument("--store", help="folder of the features; else one that goes away")
     parser.add_argument("--results", type=Path, help="file for the runs that are done")
     parser.add_argument("variants", nargs="+", choices=[*VARIANTS, "all"], metavar="variant")
     return parser.parse_known_args()
