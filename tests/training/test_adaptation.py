@@ -12,21 +12,12 @@ from llamaner.configuration import (
     LoraSettings,
     TrainingConfiguration,
 )
-from llamaner.corpus import Corpus, decode, encode, read_corpus, sample_corpus, write_conll
+from llamaner.corpus import decode, encode, read_corpus
 from llamaner.evaluation import evaluate
 from llamaner.tagger import NerTagger
 from llamaner.training import train
 from llamaner.training.adaptation import AdaptedExamples, clipped_tags
 from llamaner.training.averaging import WeightAverage
-
-
-@pytest.fixture(scope="module")
-def corpora(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("corpora")
-    for split, count in (("train", 24), ("dev", 6)):
-        documents = sample_corpus(split).documents[:count]
-        write_conll(Corpus(documents, "BIO"), folder / f"{split}.conll")
-    return folder
 
 
 @pytest.fixture

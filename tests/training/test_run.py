@@ -17,16 +17,6 @@ from llamaner.tagger import NerTagger
 from llamaner.training import resumed_configuration, train
 
 
-@pytest.fixture(scope="module")
-def corpora(tmp_path_factory):
-    """A small training and dev corpus."""
-    folder = tmp_path_factory.mktemp("corpora")
-    for split, count in (("train", 30), ("dev", 8)):
-        documents = sample_corpus(split).documents[:count]
-        write_conll(Corpus(documents, "BIO"), folder / f"{split}.conll")
-    return folder
-
-
 @pytest.fixture
 def configured(corpora, model_folder, tmp_path):
     def make(**changes):
@@ -93,7 +83,8 @@ def test_a_killed_run_goes_on_to_the_same_result(configured, tmp_path):
         [
             sys.executable,
             "-c",
-            "import sys; from llamaner import TrainingConfiguration, train; "
+            "import sys, torch; from llamaner import TrainingConfiguration, train; "
+            "torch.set_num_threads(2); "
             "train(TrainingConfiguration.model_validate_json(open(sys.argv[1]).read()))",
             str(tmp_path / "run.json"),
         ],
