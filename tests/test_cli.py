@@ -277,3 +277,27 @@ def test_ctrl_c_ends_a_run_that_can_be_resumed(trained, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "--resume" in errors
+
+
+def test_benchmark_counts_the_text_and_orders_its_percentiles(trained, capsys):
+    dev = trained / "dev.conll"
+    arguments = (trained / "tagger", dev, "--seconds", "0.1", "--device", "cpu", "--json")
+    assert run("benchmark", *arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    sentences = list(read_conll(dev).sentences)
+    assert (found["sentences"], found["words"]) == (len(sentences), sum(map(len, sentences)))
+    assert found["rounds"] >= 3
+    low, high = found["words_per_second_range"]
+    assert 0 < low <= found["words_per_second"] <= high
+    assert found["latency_median_ms"] <= found["latency_p90_ms"] <= found["latency_p99_ms"]
+    assert found["device"] == "cpu"
+
+
+def test_benchmark_tells_of_a_text_without_words_and_a_missing_tagger(
+    trained, typed, capsys, tmp_path
+):
+    typed(b"  ")
+    assert run("benchmark", trained / "tagger", "-") == 2
+    assert "no words" in capsys.readouterr().err
+    assert run("benchmark", tmp_path / "none") == 2
+    assert "none" in capsys.readouterr().err

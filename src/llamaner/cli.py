@@ -398,6 +398,72 @@ def serve(
 
 
 @app.command
+def benchmark(
+    model: Path | None = None,
+    /,
+    *texts: str,
+    seconds: float = 20.0,
+    backbone: str | None = None,
+    device: str | None = None,
+    precision: Precision | None = None,
+    token_budget: int | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Measure a tagger on this machine: words a second, latency of single sentences, memory.
+
+    Example: `llamaner benchmark` or `llamaner benchmark my-tagger reviews.txt --device cpu`
+
+    Parameters
+    ----------
+    model
+        Folder of the tagger; by default the one that comes with the package.
+    texts
+        Files as for `llamaner tag --file`, or - for standard input; by default a sample corpus.
+    seconds
+        How long to repeat rounds over the text, three at least.
+    backbone
+        Where the tagger's backbone lies, if not where it was in training.
+    device
+        Where the backbone runs: cpu, cuda, cuda:1, mps.
+    precision
+        Arithmetic of the backbone.
+    token_budget
+        Subwords in a batch of the backbone.
+    as_json
+        Print JSON.
+
+    """
+    from llamaner.corpus import sample_corpus
+    from llamaner.documents import read_texts
+    from llamaner.reports import print_json, print_pairs
+    from llamaner.tagger import shipped_tagger
+    from llamaner.tagger.benchmark import benchmark as run
+    from llamaner.tagger.saving import read_tagger
+
+    folder = model or shipped_tagger()
+    language = read_tagger(folder)[0].language
+    files = () if texts == ("-",) else texts
+    documents = (
+        list(read_texts(None, files, lines=False, language=language))
+        if texts
+        else list(sample_corpus("test").documents)
+    )
+    given = {
+        "model": backbone,
+        "device": device,
+        "precision": precision,
+        "token_budget": token_budget,
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
+    found = run(folder, documents, seconds=seconds, **settings).to_dict()
+    if as_json:
+        print_json(found)
+    else:
+        print_pairs((name.replace("_", " "), _rounded(value)) for name, value in found.items())
+    return 0
+
+
+@app.command
 def info(
     model: Path | None = None,
     /,
@@ -548,6 +614,12 @@ def _load(
         model or shipped_tagger(),
         **{name: value for name, value in given.items() if value is not None},
     )
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, tuple):
+        return " to ".join(str(_rounded(part)) for part in value)
+    return f"{value:,.1f}" if isinstance(value, float) else value
 
 
 def _output_format(chosen: OutputFormat) -> Literal["text", "jsonl", "conll"]:
