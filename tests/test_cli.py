@@ -297,7 +297,7 @@ def test_benchmark_tells_of_a_text_without_words_and_a_missing_tagger(
     trained, typed, capsys, tmp_path
 ):
     typed(b"  ")
-    assert run("benchmark", trained / "tagger", "-") == 2
+    assert run("benchmark", trained / "tagger", "--stdin") == 2
     assert "no words" in capsys.readouterr().err
     assert run("benchmark", tmp_path / "none") == 2
     assert "none" in capsys.readouterr().err

@@ -402,6 +402,7 @@ def benchmark(
     model: Path | None = None,
     /,
     *texts: str,
+    stdin: Annotated[bool, Parameter(negative="")] = False,
     seconds: float = 20.0,
     backbone: str | None = None,
     device: str | None = None,
@@ -418,7 +419,9 @@ def benchmark(
     model
         Folder of the tagger; by default the one that comes with the package.
     texts
-        Files as for `llamaner tag --file`, or - for standard input; by default a sample corpus.
+        Files as for `llamaner tag --file`; by default a sample corpus.
+    stdin
+        Read the text from standard input.
     seconds
         How long to repeat rounds over the text, three at least.
     backbone
@@ -440,12 +443,13 @@ def benchmark(
     from llamaner.tagger.benchmark import benchmark as run
     from llamaner.tagger.saving import read_tagger
 
+    if texts and stdin:
+        raise ConfigurationError("give files or --stdin, not both")
     folder = model or shipped_tagger()
     language = read_tagger(folder)[0].language
-    files = () if texts == ("-",) else texts
     documents = (
-        list(read_texts(None, files, lines=False, language=language))
-        if texts
+        list(read_texts(None, texts, lines=False, language=language))
+        if texts or stdin
         else list(sample_corpus("test").documents)
     )
     given = {
