@@ -34,7 +34,7 @@ from llamaner.evaluation import (
 )
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
-from llamaner.training.adaptation import AdaptedExamples
+from llamaner.training.adaptation import AdaptedExamples, backbone_to_adapt
 from llamaner.training.averaging import WeightAverage
 from llamaner.training.checkpoints import (
     RunState,
@@ -80,7 +80,7 @@ def train(
         _require_free(configuration.output, overwrite=overwrite)
     documents, dev_documents = read_documents(configuration)
     set_seed(configuration.seed)
-    tagger = _new_tagger(configuration, Backbone(configuration.backbone), sentences_of(documents))
+    tagger = _new_tagger(configuration, _backbone(configuration), sentences_of(documents))
     with _locked(configuration.output) if first else nullcontext():
         store = FeatureStore(configuration.store, processes)
         examples = _examples(configuration, tagger, store, documents, dev_documents)
@@ -345,6 +345,12 @@ def _locked(output: Path) -> Iterator[None]:
 def _name(source: str | None) -> str | None:
     """A corpus as a saved tagger tells of it: no folders of this machine."""
     return Path(source).name if source and Path(source).exists() else source
+
+
+def _backbone(configuration: TrainingConfiguration) -> Backbone:
+    if configuration.adapt == "none":
+        return Backbone(configuration.backbone)
+    return backbone_to_adapt(configuration.backbone, configuration.lora)
 
 
 def _new_tagger(
