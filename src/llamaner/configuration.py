@@ -251,6 +251,13 @@ class TrainingConfiguration(BaseModel):
             "and saved; 0 leaves it out.",
         ),
     ] = 0.999
+    mixed_precision: Annotated[
+        bool,
+        Field(
+            description="Multiply the network's matrices in bfloat16 while it learns, where the "
+            "machine computes it natively. Weights, CRF and tagging stay in float32."
+        ),
+    ] = True
     adapt: Annotated[
         Adaptation,
         Field(

@@ -21,6 +21,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
 from llamaner.backbone import Backbone, FeatureStore, Vectors
+from llamaner.backbone.blocks import choose_precision
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Document, Sentence
 from llamaner.errors import CheckpointError, ConfigurationError
@@ -163,6 +164,9 @@ class _Run:
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
         network = self.tagger.network.to(device)
+        native = choose_precision("auto", device) == "bfloat16"
+        mixed = configuration.mixed_precision and native
+        self.precision = torch.bfloat16 if mixed else torch.float32
         rates = {"weight_decay": configuration.weight_decay, "lr": configuration.learning_rate}
         groups: list[dict[str, Any]] = [{"params": list(network.parameters()), **rates}]
         if len(self.examples.updates):
@@ -249,7 +253,7 @@ class _Run:
         share = share_of(indices, self.processes)
         # Where there are more processes than sentences, some compute one that does not count.
         batch, tags = self.examples.load(share or indices[:1])
-        loss = self.tagger.network.loss(batch, tags)
+        loss = self.tagger.network.loss(batch, tags, self.precision)
         if self.processes.num_processes == 1:
             self.accelerator.backward(loss)
             return loss
