@@ -21,6 +21,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
 from llamaner.backbone import Backbone, FeatureStore, Vectors
+from llamaner.backbone.blocks import choose_precision
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Document, Sentence
 from llamaner.errors import CheckpointError, ConfigurationError
@@ -34,7 +35,7 @@ from llamaner.evaluation import (
 )
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
-from llamaner.training.adaptation import AdaptedExamples
+from llamaner.training.adaptation import AdaptedExamples, backbone_to_adapt
 from llamaner.training.averaging import WeightAverage
 from llamaner.training.checkpoints import (
     RunState,
@@ -80,7 +81,7 @@ def train(
         _require_free(configuration.output, overwrite=overwrite)
     documents, dev_documents = read_documents(configuration)
     set_seed(configuration.seed)
-    tagger = _new_tagger(configuration, Backbone(configuration.backbone), sentences_of(documents))
+    tagger = _new_tagger(configuration, _backbone(configuration), sentences_of(documents))
     with _locked(configuration.output) if first else nullcontext():
         store = FeatureStore(configuration.store, processes)
         examples = _examples(configuration, tagger, store, documents, dev_documents)
@@ -163,6 +164,9 @@ class _Run:
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
         network = self.tagger.network.to(device)
+        native = choose_precision("auto", device) == "bfloat16"
+        mixed = configuration.mixed_precision and native
+        self.precision = torch.bfloat16 if mixed else torch.float32
         rates = {"weight_decay": configuration.weight_decay, "lr": configuration.learning_rate}
         groups: list[dict[str, Any]] = [{"params": list(network.parameters()), **rates}]
         if len(self.examples.updates):
@@ -249,7 +253,7 @@ class _Run:
         share = share_of(indices, self.processes)
         # Where there are more processes than sentences, some compute one that does not count.
         batch, tags = self.examples.load(share or indices[:1])
-        loss = self.tagger.network.loss(batch, tags)
+        loss = self.tagger.network.loss(batch, tags, self.precision)
         if self.processes.num_processes == 1:
             self.accelerator.backward(loss)
             return loss
@@ -345,6 +349,12 @@ def _locked(output: Path) -> Iterator[None]:
 def _name(source: str | None) -> str | None:
     """A corpus as a saved tagger tells of it: no folders of this machine."""
     return Path(source).name if source and Path(source).exists() else source
+
+
+def _backbone(configuration: TrainingConfiguration) -> Backbone:
+    if configuration.adapt == "none":
+        return Backbone(configuration.backbone)
+    return backbone_to_adapt(configuration.backbone, configuration.lora)
 
 
 def _new_tagger(
