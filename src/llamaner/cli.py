@@ -402,6 +402,7 @@ def benchmark(
     model: Path | None = None,
     /,
     *texts: str,
+    file: Files = None,
     stdin: Annotated[bool, Parameter(negative="")] = False,
     seconds: float = 20.0,
     backbone: str | None = None,
@@ -412,18 +413,23 @@ def benchmark(
 ) -> int:
     """Measure a tagger on this machine: words a second, latency of single sentences, memory.
 
-    Example: `llamaner benchmark` or `llamaner benchmark my-tagger reviews.txt --device cpu`
+    Example: `llamaner benchmark` or `llamaner benchmark --file reviews.txt --device cpu`
+
+    Example: `llamaner benchmark my-tagger reviews.txt --json`
 
     Parameters
     ----------
     model
         Folder of the tagger; by default the one that comes with the package.
     texts
-        Files as for `llamaner tag --file`; by default a sample corpus.
+        Files or texts; what has no white space is a file. By default a sample corpus.
+    file
+        The same as files after MODEL, for when no MODEL is named.
     stdin
         Read the text from standard input.
     seconds
-        How long to repeat rounds over the text, three at least.
+        How long to measure, after loading and warm-up: half of it rounds over the text, or over
+        as much of it as allows three, half of it single sentences.
     backbone
         Where the tagger's backbone lies, if not where it was in training.
     device
@@ -437,21 +443,27 @@ def benchmark(
 
     """
     from llamaner.corpus import sample_corpus
-    from llamaner.documents import read_texts
+    from llamaner.documents import read_arguments, read_texts
     from llamaner.reports import print_json, print_pairs
     from llamaner.tagger import shipped_tagger
     from llamaner.tagger.benchmark import benchmark as run
     from llamaner.tagger.saving import read_tagger
 
-    if texts and stdin:
-        raise ConfigurationError("give files or --stdin, not both")
+    if bool(texts) + bool(file) + stdin > 1:
+        raise ConfigurationError("give texts after MODEL, --file or --stdin, only one of them")
+    if model is not None and model.is_file():
+        raise ConfigurationError(
+            f"{model}: a file, and the folder of a tagger is needed here; for a text without "
+            f"naming a tagger: llamaner benchmark --file {shlex.quote(str(model))}"
+        )
     folder = model or shipped_tagger()
     language = read_tagger(folder)[0].language
-    documents = (
-        list(read_texts(None, texts, lines=False, language=language))
-        if texts or stdin
-        else list(sample_corpus("test").documents)
-    )
+    if texts:
+        documents = list(read_arguments(texts, language=language))
+    elif file or stdin:
+        documents = list(read_texts(None, file or (), lines=False, language=language))
+    else:
+        documents = list(sample_corpus("test").documents)
     given = {
         "model": backbone,
         "device": device,
@@ -623,7 +635,10 @@ def _load(
 def _rounded(value: object) -> object:
     if isinstance(value, tuple):
         return " to ".join(str(_rounded(part)) for part in value)
-    return f"{value:,.1f}" if isinstance(value, float) else value
+    if isinstance(value, int):
+        return f"{value:,}"
+    # Shares and seconds need their digits, speeds and memory do not.
+    return f"{value:,.2f}" if isinstance(value, float) else value
 
 
 def _output_format(chosen: OutputFormat) -> Literal["text", "jsonl", "conll"]:
