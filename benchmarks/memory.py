@@ -52,7 +52,10 @@ def measure(values: dict) -> dict:
     words = TEXT.split()
     # Two batches and a bit: the first is the largest.
     sentences = plan.chosen.token_budget // 30
-    given = [Sentence.from_words(words[number % 9 :]) for number in range(sentences)]
+    # Each with its number: equal passages would be read once.
+    given = [
+        Sentence.from_words([*words[number % 9 :], str(number)]) for number in range(sentences)
+    ]
     documents = [Document.from_sentences(given[i : i + 20]) for i in range(0, sentences, 20)]
     passages = backbone.passages(documents)
     backbone.tokenizer([passage.text for passage in passages])

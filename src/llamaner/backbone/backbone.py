@@ -148,12 +148,16 @@ class Backbone:
         """Each passage's index and the vectors (T, L, D) of its words.
 
         Passages come as they are finished, longest first among each 8,192; one without words has
-        no vectors and does not come.
+        no vectors and does not come. Equal ones are read once, and come with the same array.
         """
-        remaining = iter(range(len(passages)))
+        equal: dict[tuple[str, tuple[tuple[int, int], ...]], list[int]] = {}
+        for index, passage in enumerate(passages):
+            equal.setdefault((passage.text, passage.spans), []).append(index)
+        remaining = iter(equal.values())
         while part := list(islice(remaining, _PASSAGES_AT_ONCE)):
-            for index, vectors in self._embed_part([passages[i] for i in part]):
-                yield part[index], vectors
+            for number, vectors in self._embed_part([passages[indices[0]] for indices in part]):
+                for index in part[number]:
+                    yield index, vectors
 
     def embed_sentences(self, documents: Sequence[Document]) -> Iterator[tuple[int, Vectors]]:
         """The vectors (T, L, D) of each sentence that has words, as ``embed`` finishes them.
