@@ -254,6 +254,19 @@ class TrainingConfiguration(BaseModel):
         """Only the fields that were given."""
         return self.model_dump(exclude_unset=True)
 
+    def recipe(self) -> dict[str, Any]:
+        """What makes the tagger another one than the defaults would, as TOML can hold it.
+
+        Without the data, and without what only this machine has: its folders and devices.
+        """
+        machine: dict[str, Any] = {"backbone": {"device", "token_budget"}}
+        machine |= dict.fromkeys(("train", "dev", "output", "store", "report"), True)
+        found = self.model_dump(mode="json", exclude_defaults=True, exclude=machine)
+        local = Path(self.backbone.model).expanduser()
+        if "model" in found.get("backbone", {}) and local.exists():
+            found["backbone"]["model"] = local.resolve().name
+        return {name: value for name, value in found.items() if value != {}}
+
 
 class Inputs(BaseModel):
     """What systems are evaluated on, and where their parts lie."""
