@@ -78,7 +78,7 @@ def test_the_figures_are_those_of_the_evaluation(tagger_folder, data):
     assert f"{report.calibration.expected_error:.4f}" in text
     kinds = {row[0]: row[1] for row in table_with(text, ["kind", "errors"])[1:] if row[0]}
     assert sum(int(count.replace(",", "")) for count in kinds.values()) == len(report.errors)
-    sizes = {row[0]: row[-1] for row in table_with(text, [""])}
+    sizes = {row[0]: row[-1] for row in table_with(text, ["", "dev.jsonl"])}
     corpus = read_corpus(data.data)
     assert sizes["words"] == f"{sum(map(len, corpus.sentences)):,}"
     assert sizes["entities: PER"] == str(corpus_size(corpus.documents).entities["PER"])

@@ -28,6 +28,7 @@ from llamaner.tagger import NerTagger
 FEW = 50
 """Gold entities of a label below which its figures say little."""
 
+_TOLD = ("llamaner", "train", "dev", "seed", "epoch")
 _SUBWORDS = 2048
 _LONGEST_NAME = 80
 
@@ -45,7 +46,7 @@ class Origin:
 
 def render(folder: Path, tagger: NerTagger, report: Report, origin: Origin, notes: Notes) -> str:
     """The card's Markdown, with its front matter."""
-    config, about = tagger.config, tagger.config.training
+    config, about = tagger.config, {**dict.fromkeys(_TOLD), **tagger.config.training}
     name, data = plain(folder.resolve().name), corpus_name(report.data)
     return _template().render(
         front_matter=Markdown(_front_matter(name, data, tagger, report, notes)),
