@@ -235,6 +235,15 @@ def test_what_people_wrote_is_not_overwritten_unasked(tagger_folder, data):
     assert "# my tagger" in path.read_text("utf-8")
 
 
+def test_without_examples_no_word_of_the_data_is_in_it(tagger_folder, data):
+    path = make_card(tagger_folder, data, examples=False)
+    (kinds,) = (rows for rows in tables(path.read_text("utf-8")) if rows[0] == ["kind", "errors"])
+    report = report_on(read_systems([tagger_folder], data)[0], data)
+    assert sum(int(count) for _, count in kinds[1:]) == len(report.errors)
+    texts = {entity.text for s in read_corpus(data.data).sentences for entity in s.entities}
+    assert not [text for text in texts if f" {text} " in path.read_text("utf-8")]
+
+
 def test_only_taggers_have_cards(data, tmp_path):
     with pytest.raises(TaggerError, match="no such folder"):
         make_card(tmp_path / "nowhere", data)

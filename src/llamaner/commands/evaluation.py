@@ -116,6 +116,7 @@ def card(
     *,
     inputs: Annotated[Inputs, Parameter(name="*")] = Inputs(),  # noqa: B008
     notes: Path | None = None,
+    examples: bool = True,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Write the model card of a tagger, README.md in its folder, with its scores on --data.
@@ -131,6 +132,8 @@ def card(
     notes
         Markdown that goes into the card: whatever it cannot know. YAML front matter, as
         `license`, goes into that of the card.
+    examples
+        Show errors, with at most three words of the data on either side; --no-examples counts them.
     overwrite
         Replace a README.md that people wrote or edited, too.
 
@@ -138,6 +141,6 @@ def card(
     from llamaner.evaluation import make_card
     from llamaner.reports import output
 
-    path = make_card(model, inputs, notes=notes, overwrite=overwrite)
+    path = make_card(model, inputs, notes=notes, examples=examples, overwrite=overwrite)
     output.print(f"the card is in {path}")
     return 0

@@ -20,12 +20,17 @@ README = "README.md"
 
 
 def make_card(
-    folder: Path, inputs: Inputs, *, notes: Path | None = None, overwrite: bool = False
+    folder: Path,
+    inputs: Inputs,
+    *,
+    notes: Path | None = None,
+    examples: bool = True,
+    overwrite: bool = False,
 ) -> Path:
     """Evaluate the tagger in ``folder`` and write its card; the file that was written.
 
-    Raises ``ConfigurationError`` where there is a README.md that people wrote or edited, unless
-    ``overwrite`` is set.
+    Without ``examples`` it has no word of the data. Raises ``ConfigurationError`` where there is a
+    README.md that people wrote or edited, unless ``overwrite`` is set.
     """
     path, written = folder / README, Notes() if notes is None else read_notes(notes)
     if path.exists() and not overwrite and not is_ours(path):
@@ -43,7 +48,8 @@ def make_card(
         corpus, _ = training_corpus(system, inputs)
         size = None if corpus is None else corpus_size(corpus.documents)
         origin = Origin(origin.settings, size)
-    _write(path, render(folder, system.tagger, report_on(system, inputs), origin, written))
+    report = report_on(system, inputs)
+    _write(path, render(folder, system.tagger, report, origin, written, examples=examples))
     return path
 
 

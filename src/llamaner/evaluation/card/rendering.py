@@ -44,8 +44,16 @@ class Origin:
     size: CorpusSize | None = None
 
 
-def render(folder: Path, tagger: NerTagger, report: Report, origin: Origin, notes: Notes) -> str:
-    """The card's Markdown, with its front matter."""
+def render(
+    folder: Path,
+    tagger: NerTagger,
+    report: Report,
+    origin: Origin,
+    notes: Notes,
+    *,
+    examples: bool = True,
+) -> str:
+    """The card's Markdown with its front matter; without ``examples``, no word of the data."""
     config, about = tagger.config, {**dict.fromkeys(_TOLD), **tagger.config.training}
     name, data = plain(folder.resolve().name), corpus_name(report.data)
     return _template().render(
@@ -72,6 +80,7 @@ def render(folder: Path, tagger: NerTagger, report: Report, origin: Origin, note
         rare=[label for label, count in _supports(report).items() if 0 < count < FEW],
         supports=_supports(report),
         kinds=list(error_kinds(report)),
+        examples=examples,
         few=FEW,
         recased=_recased(origin.settings or {}),
         notes=Markdown(notes.text),
