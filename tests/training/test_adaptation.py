@@ -58,6 +58,9 @@ def test_what_was_learnt_is_saved_and_tags_alike(configured, corpora, tmp_path):
     assert losses[-1] < losses[0]
     loaded = NerTagger.from_pretrained(tmp_path / "tagger")
     assert loaded.adapter is not None
+    card = (tmp_path / "tagger/README.md").read_text("utf-8")
+    assert "LoRA of rank 4 in the blocks from 3 on" in card
+    assert "[lora]\nrank = 4\n" in card
     assert any(w.abs().max() > 0 for n, w in loaded.adapter.weights.items() if "lora_B" in n)
     dev = read_corpus(corpora / "dev.conll").documents
     tagged = evaluate(dev, [d.sentences for d in loaded.tag_documents(dev)])
