@@ -133,10 +133,11 @@ def test_the_last_layer_is_the_last_blocks_output(model_folder, settings_of):
 
 
 def test_layers():
-    assert choose_layers((), 30) == (9, 12, 18, 22, 26)
-    assert choose_layers((-1, 2, 2, -3), 4) == (2, 4)
+    assert choose_layers((), 30, 0.87) == (9, 12, 18, 22, 26)
+    assert choose_layers((), 30, 0.5) == (5, 7, 10, 13, 15)
+    assert choose_layers((-1, 2, 2, -3), 4, 0.87) == (2, 4)
     with pytest.raises(ConfigurationError, match="layers 0 to 4"):
-        choose_layers((5,), 4)
+        choose_layers((5,), 4, 0.87)
 
 
 def test_the_key_tells_all_that_changes_vectors(model_folder, settings_of):

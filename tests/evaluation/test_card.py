@@ -168,9 +168,14 @@ def test_the_recipe_is_read_back_as_the_configuration(tiny_backbone, tmp_path, d
             "store": tmp_path,
             "language": 'e"n\n```',
             "recased": 0.1,
-            "backbone": {"model": str(tmp_path / "my tagger"), "layers": [1, 3], "device": "cpu"},
+            "backbone": {
+                "model": str(tmp_path / "my tagger"),
+                "layers": [1, 3],
+                "device": "cpu",
+                "repeat": 1,
+            },
             "head": {"lstm_width": 8},
-            "adapt": "lora",
+            "preset": "accurate",
             "lora": {"rank": 4, "learning_rate": 1e-5},
         }
     )
@@ -181,8 +186,10 @@ def test_the_recipe_is_read_back_as_the_configuration(tiny_backbone, tmp_path, d
     (recipe,) = re.findall(r"```toml\n(.*?)\n```\n", text, re.DOTALL)
     again = TrainingConfiguration.model_validate(tomllib.loads(recipe))
     assert again.backbone.model == "my tagger"
-    for name in ("train", "language", "recased", "head", "adapt", "lora", "seed", "epochs"):
+    for name in ("train", "language", "recased", "head", "adapt", "lora", "epochs"):
         assert getattr(again, name) == getattr(configuration, name)
+    assert again.backbone.attention == configuration.backbone.attention
+    assert (again.preset, again.seed, again.backbone.repeat) == ("default", 0, 1)
     assert "10% of the training documents were learned from a second time" in " ".join(text.split())
 
 

@@ -13,10 +13,11 @@ from llamaner.configuration import (
     TrainingConfiguration,
 )
 from llamaner.corpus import decode, encode, read_corpus
+from llamaner.errors import ConfigurationError
 from llamaner.evaluation import evaluate
 from llamaner.tagger import NerTagger
 from llamaner.training import train
-from llamaner.training.adaptation import AdaptedExamples, clipped_tags
+from llamaner.training.adaptation import AdaptedExamples, backbone_to_adapt, clipped_tags
 from llamaner.training.averaging import WeightAverage
 
 
@@ -67,6 +68,18 @@ def test_what_was_learnt_is_saved_and_tags_alike(configured, corpora, tmp_path):
     best = max(row["dev_f1"] for row in result.history)
     assert tagged.strict.overall.f1 == pytest.approx(best, abs=0.02)  # merged, and in float16
     assert tagged.strict.overall.f1 == result.evaluation.strict.overall.f1
+
+
+def test_layers_below_the_adapted_blocks_are_left_out_or_refused(model_folder):
+    def settings(**changes):
+        return BackboneSettings(model=str(model_folder), **changes)
+
+    by_default = Backbone(settings()).layers
+    assert by_default[0] == 1
+    assert backbone_to_adapt(settings(), LoraSettings(first_block=3)).layers == by_default[1:]
+    assert backbone_to_adapt(settings(layers=(2, 4)), LoraSettings(first_block=3)).layers == (2, 4)
+    with pytest.raises(ConfigurationError, match="layers from 3 on can be used, not 1, 2: choose"):
+        backbone_to_adapt(settings(layers=(1, 2, 4)), LoraSettings(first_block=4))
 
 
 def test_a_run_goes_on_to_the_same_result(configured, tmp_path, monkeypatch):

@@ -12,18 +12,17 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from llamaner.backbone.attention import first_upper_block
 from llamaner.configuration import LoraSettings
 from llamaner.errors import BackboneError, ConfigurationError
 
 if TYPE_CHECKING:
     from llamaner.backbone.blocks import Blocks
 
-DEFAULT_DEPTH = 0.4
-
 
 def for_depth(settings: LoraSettings, depth: int) -> LoraSettings:
     """``settings`` with the first block chosen, for a model with ``depth`` blocks."""
-    first = settings.first_block or round(DEFAULT_DEPTH * depth) + 1
+    first = settings.first_block or first_upper_block(depth)
     return settings.model_copy(update={"first_block": first})
 
 

@@ -69,7 +69,7 @@ class Backbone:
         config = self._config = read_config(self._folder)
         self.width: int = config.hidden_size
         self.depth: int = config.num_hidden_layers
-        self.layers = choose_layers(self.settings.layers, self.depth)
+        self.layers = choose_layers(self.settings.layers, self.depth, self.settings.depth)
         self.device = choose_device(self.settings.device)
         self.precision = choose_precision(self.settings.precision, self.device)
         require_quantization(self.settings.quantization, self.device)

@@ -15,7 +15,8 @@ from llamaner.backbone.quiet import quiet_transformers
 from llamaner.configuration import Precision, Quantization
 from llamaner.errors import BackboneError, ConfigurationError
 
-DEFAULT_DEPTHS = (0.3, 0.4, 0.6, 0.73, 0.87)
+LAYERS_READ = (0.345, 0.46, 0.69, 0.84, 1.0)
+"""Where the layers lie that are read by default: parts of the depth that is read."""
 
 _DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -79,13 +80,15 @@ def read_config(path: Path) -> Any:
     return config
 
 
-def choose_layers(layers: tuple[int, ...], depth: int) -> tuple[int, ...]:
+def choose_layers(layers: tuple[int, ...], depth: int, part_read: float) -> tuple[int, ...]:
     """``layers`` of a model with ``depth`` blocks, counted from the front, sorted, each once.
+
+    Without any, five that are spread over the part of the depth that is read.
 
     Raises ``ConfigurationError`` for a layer that the model does not have.
     """
     if not layers:
-        return tuple(sorted({max(1, round(part * depth)) for part in DEFAULT_DEPTHS}))
+        return tuple(sorted({max(1, round(part * part_read * depth)) for part in LAYERS_READ}))
     wrong = [layer for layer in layers if not -depth <= layer <= depth]
     if wrong:
         raise ConfigurationError(

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from llamaner.backbone.cpu_attention import NAME as CPU_ATTENTION
+from llamaner.backbone.cpu_attention import register_cpu_attention
 from llamaner.backbone.quiet import quiet_transformers
 from llamaner.configuration import Quantization
 from llamaner.errors import BackboneError, ConfigurationError
@@ -69,6 +71,7 @@ def read_decoder(
                 device_map="auto" if spread else {"": device},
                 output_loading_info=True,
                 **_quantized(quantization, dtype),
+                **_attention(decoder_class(config), dtype, device),
             )
     except BackboneError:
         raise
@@ -110,6 +113,14 @@ def _quantized(quantization: Quantization, dtype: torch.dtype) -> dict[str, Any]
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
         )
     }
+
+
+def _attention(decoder: Any, dtype: torch.dtype, device: torch.device) -> dict[str, str]:
+    """Our own attention where it is faster; not for models that need another kind of scores."""
+    if device.type != "cpu" or dtype != torch.bfloat16 or not decoder._supports_sdpa:
+        return {}
+    register_cpu_attention()
+    return {"attn_implementation": CPU_ATTENTION}
 
 
 def _lazy_weights(folder: Path, blocks: int) -> Mapping[str, Any]:

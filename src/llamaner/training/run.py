@@ -21,6 +21,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
 from llamaner.backbone import Backbone, FeatureStore, Vectors
+from llamaner.backbone.blocks import choose_precision
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import CorpusSize, Document, Sentence, corpus_name, corpus_size
 from llamaner.corpus.casing import recased_copies
@@ -36,7 +37,7 @@ from llamaner.evaluation import (
 from llamaner.evaluation.report import HELD_OUT
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
-from llamaner.training.adaptation import AdaptedExamples
+from llamaner.training.adaptation import AdaptedExamples, backbone_to_adapt
 from llamaner.training.averaging import WeightAverage
 from llamaner.training.checkpoints import (
     RunState,
@@ -83,7 +84,7 @@ def train(
     original, dev_documents = read_documents(configuration)
     documents = [*original, *recased_copies(original, configuration.recased)]
     set_seed(configuration.seed)
-    tagger = _new_tagger(configuration, Backbone(configuration.backbone), sentences_of(documents))
+    tagger = _new_tagger(configuration, _backbone(configuration), sentences_of(documents))
     with _locked(configuration.output) if first else nullcontext():
         store = FeatureStore(configuration.store, processes)
         examples = _examples(configuration, tagger, store, documents, dev_documents)
@@ -168,6 +169,9 @@ class _Run:
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
         network = self.tagger.network.to(device)
+        native = choose_precision("auto", device) == "bfloat16"
+        mixed = configuration.mixed_precision and native
+        self.precision = torch.bfloat16 if mixed else torch.float32
         rates = {"weight_decay": configuration.weight_decay, "lr": configuration.learning_rate}
         groups: list[dict[str, Any]] = [{"params": list(network.parameters()), **rates}]
         if len(self.examples.updates):
@@ -254,7 +258,7 @@ class _Run:
         share = share_of(indices, self.processes)
         # Where there are more processes than sentences, some compute one that does not count.
         batch, tags = self.examples.load(share or indices[:1])
-        loss = self.tagger.network.loss(batch, tags)
+        loss = self.tagger.network.loss(batch, tags, self.precision)
         if self.processes.num_processes == 1:
             self.accelerator.backward(loss)
             return loss
@@ -281,6 +285,7 @@ class _Run:
             "llamaner": __version__,
             "train": corpus_name(configuration.train or ""),
             "dev": configuration.dev and corpus_name(configuration.dev),
+            "preset": configuration.preset,
             "seed": configuration.seed,
             "epoch": state.epoch,
             "dev_f1": state.best_f1,
@@ -348,6 +353,12 @@ def _locked(output: Path) -> Iterator[None]:
         raise ConfigurationError(f"{output}: cannot be written ({error.strerror})") from None
     with lock:
         yield
+
+
+def _backbone(configuration: TrainingConfiguration) -> Backbone:
+    if configuration.adapt == "none":
+        return Backbone(configuration.backbone)
+    return backbone_to_adapt(configuration.backbone, configuration.lora)
 
 
 def _new_tagger(

@@ -28,7 +28,7 @@ from llamaner.tagger import NerTagger
 FEW = 50
 """Gold entities of a label below which its figures say little."""
 
-_TOLD = ("llamaner", "train", "dev", "seed", "epoch")
+_TOLD = ("llamaner", "train", "dev", "preset", "seed", "epoch")
 _SUBWORDS = 2048
 _LONGEST_NAME = 80
 
