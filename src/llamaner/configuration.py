@@ -180,6 +180,14 @@ class LoraSettings(BaseModel):
     learning_rate: Annotated[
         float, Field(gt=0, description="Highest learning rate of the updates.")
     ] = 5e-4
+    gradient_checkpointing: Annotated[
+        bool | None,
+        Field(
+            description="Compute the adapted blocks a second time in each step instead of keeping "
+            "what they computed: less memory, more time, the same result. By default everywhere "
+            "but on a CPU."
+        ),
+    ] = None
 
 
 class TrainingConfiguration(BaseModel):

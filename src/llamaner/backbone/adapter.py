@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from llamaner.backbone.attention import first_upper_block
+from llamaner.backbone.quiet import quiet_bitsandbytes
 from llamaner.configuration import LoraSettings
 from llamaner.errors import BackboneError, ConfigurationError
 
@@ -34,22 +35,38 @@ class Adapter:
     weights: Mapping[str, Tensor]
 
     def fingerprint(self) -> str:
-        """SHA-256 of settings and weights, in hexadecimal digits."""
-        digest = hashlib.sha256(self.settings.model_dump_json().encode())
+        """SHA-256 of weights and the settings that they depend on, in hexadecimal digits."""
+        settings = self.settings.model_dump_json(exclude={"gradient_checkpointing"})
+        digest = hashlib.sha256(settings.encode())
         for name in sorted(self.weights):
             digest.update(name.encode())
             digest.update(safetensors.torch.save({"": self.weights[name].contiguous()}))
         return digest.hexdigest()
 
-    def merge_into(self, blocks: Blocks) -> None:
+    def add_to(self, blocks: Blocks) -> None:
         """Add the updates to the weights of ``blocks``, which then run as fast as without.
 
-        Raises ``BackboneError`` where they do not fit.
+        Quantised weights cannot take them up exactly: there they stay beside the weights, and are
+        computed in the backbone's type. Raises ``BackboneError`` where they do not fit.
         """
-        from peft import set_peft_model_state_dict
+        insert_adapter(blocks, self.settings)
+        self._fill(blocks)
+        from peft.tuners.lora import Linear as MergeableLayer
         from peft.tuners.lora import LoraLayer
 
-        insert_adapter(blocks, self.settings)
+        for parent in list(blocks.model.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, MergeableLayer):
+                    child.merge()
+                    setattr(parent, name, child.get_base_layer())
+                elif isinstance(child, LoraLayer):
+                    for parameter in _updates(child):
+                        parameter.data = parameter.data.to(blocks.dtype)
+        blocks.requires_grad_(False).eval()
+
+    def _fill(self, blocks: Blocks) -> None:
+        from peft import set_peft_model_state_dict
+
         try:
             found: Any = set_peft_model_state_dict(blocks.model, dict(self.weights))
         except RuntimeError as error:
@@ -58,17 +75,13 @@ class Adapter:
         if found.unexpected_keys or missing:
             wrong = [*found.unexpected_keys, *missing][0]
             raise BackboneError(f"the adapter does not fit the backbone, as {wrong}")
-        for parent in list(blocks.model.modules()):
-            for name, child in list(parent.named_children()):
-                if isinstance(child, LoraLayer):
-                    child.merge()
-                    setattr(parent, name, child.get_base_layer())
-        blocks.requires_grad_(False).eval()
 
 
 def insert_adapter(blocks: Blocks, settings: LoraSettings) -> list[nn.Parameter]:
     """Add untrained updates, in float32, to all linear maps of the adapted blocks; give them."""
+    quiet_bitsandbytes()
     from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.lora import LoraLayer
 
     layers: Any = blocks.model.layers
     first = settings.first_block or 1
@@ -92,7 +105,11 @@ def insert_adapter(blocks: Blocks, settings: LoraSettings) -> list[nn.Parameter]
         layers_pattern="layers",
     )
     inject_adapter_in_model(config, blocks.model)
-    updates = [p for name, p in blocks.model.named_parameters() if "lora_" in name]
+    for module in blocks.model.modules():
+        if isinstance(module, LoraLayer):
+            # ``mixed_precision`` decides; inputs in float32 would only take memory.
+            module.cast_input_dtype_enabled = False
+    updates = _updates(blocks.model)
     for parameter in updates:
         parameter.data = parameter.data.float()
     return updates
@@ -108,12 +125,10 @@ def adapter_weights(blocks: Blocks) -> dict[str, Tensor]:
 
 def mixed_precision(blocks: Blocks) -> AbstractContextManager[object]:
     """Compute the updates in the backbone's type, while they are kept and learnt in float32."""
-    from peft.helpers import disable_input_dtype_casting
+    if blocks.dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(next(blocks.parameters()).device.type, dtype=blocks.dtype)
 
-    weight = next(p for name, p in blocks.model.named_parameters() if "lora_" not in name)
-    if weight.dtype == torch.float32:
-        return ExitStack()
-    stack = ExitStack()
-    stack.enter_context(disable_input_dtype_casting(blocks.model))
-    stack.enter_context(torch.autocast(weight.device.type, dtype=weight.dtype))
-    return stack
+
+def _updates(module: nn.Module) -> list[nn.Parameter]:
+    return [p for name, p in module.named_parameters() if "lora_" in name]

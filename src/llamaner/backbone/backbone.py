@@ -86,10 +86,10 @@ class Backbone:
 
     @cached_property
     def blocks(self) -> Blocks:
-        """The blocks up to the highest layer used, with the adapter added to their weights."""
+        """The blocks up to the highest layer used, with the adapter added to them."""
         blocks = self.load_blocks(self.layers)
         if self.adapter is not None:
-            self.adapter.merge_into(blocks)
+            self.adapter.add_to(blocks)
         return blocks
 
     @cached_property
