@@ -86,7 +86,7 @@ def read_decoder(
     return model  # type: ignore[no-any-return]
 
 
-def _keep_unpacked(model: nn.Module) -> None:
+def _keep_unpacked(model: Any) -> None:
     """Let bitsandbytes leave weights in 4 bits as they are.
 
     On a CPU it packs them anew when they are first used outside training, for a product that has
