@@ -49,32 +49,63 @@ class Adapter:
         Quantised weights cannot take them up exactly: there they stay beside the weights, and are
         computed in the backbone's type. Raises ``BackboneError`` where they do not fit.
         """
-        insert_adapter(blocks, self.settings)
-        self._fill(blocks)
-        from peft.tuners.lora import Linear as MergeableLayer
-        from peft.tuners.lora import LoraLayer
-
-        for parent in list(blocks.model.modules()):
-            for name, child in list(parent.named_children()):
-                if isinstance(child, MergeableLayer):
-                    child.merge()
-                    setattr(parent, name, child.get_base_layer())
-                elif isinstance(child, LoraLayer):
-                    for parameter in _updates(child):
-                        parameter.data = parameter.data.to(blocks.dtype)
+        linear = adapted_linear_maps(blocks, self.settings)
+        self._require_fit(linear)
+        if all(type(module) is nn.Linear for module in linear.values()):
+            # By hand, since peft takes longer to import than a text takes to tag.
+            for name, module in linear.items():
+                self._merge(name, module)
+        else:
+            self._put_beside(blocks)
         blocks.requires_grad_(False).eval()
 
-    def _fill(self, blocks: Blocks) -> None:
+    def _require_fit(self, linear: Mapping[str, nn.Linear]) -> None:
+        rank = self.settings.rank
+        shapes = {}
+        for name, module in linear.items():
+            shapes[f"{name}.lora_A.weight"] = (rank, module.in_features)
+            shapes[f"{name}.lora_B.weight"] = (module.out_features, rank)
+        found = {name: tuple(weight.shape) for name, weight in self.weights.items()}
+        if wrong := sorted(dict(found.items() ^ shapes.items())):
+            raise BackboneError(f"the adapter does not fit the backbone, as {wrong[0]}")
+
+    @torch.no_grad()
+    def _merge(self, name: str, module: nn.Linear) -> None:
+        """W + alpha / r · B A, added up in float32 (Hu et al. 2021, section 4.1)."""
+        weight = module.weight
+        low, high = (
+            self.weights[f"{name}.lora_{part}.weight"].to(weight.device, torch.float32)
+            for part in "AB"
+        )
+        update = (high @ low) * (self.settings.alpha / self.settings.rank)
+        weight.copy_(weight.float() + update)
+
+    def _put_beside(self, blocks: Blocks) -> None:
+        updates = insert_adapter(blocks, self.settings)
         from peft import set_peft_model_state_dict
 
-        try:
-            found: Any = set_peft_model_state_dict(blocks.model, dict(self.weights))
-        except RuntimeError as error:
-            raise BackboneError(f"the adapter does not fit the backbone ({error})") from None
-        missing = [name for name in found.missing_keys if "lora_" in name]
-        if found.unexpected_keys or missing:
-            wrong = [*found.unexpected_keys, *missing][0]
-            raise BackboneError(f"the adapter does not fit the backbone, as {wrong}")
+        set_peft_model_state_dict(blocks.model, dict(self.weights))
+        for parameter in updates:
+            parameter.data = parameter.data.to(blocks.dtype)
+
+
+def adapted_linear_maps(blocks: Blocks, settings: LoraSettings) -> dict[str, nn.Linear]:
+    """The linear maps of the adapted blocks by their names in the model.
+
+    Raises ``ConfigurationError`` where no block is adapted.
+    """
+    layers: Any = blocks.model.layers
+    first = settings.first_block or 1
+    if first > len(layers):
+        raise ConfigurationError(
+            f"the first adapted block ({first}) lies above the highest layer used ({len(layers)})"
+        )
+    return {
+        f"layers.{index}.{name}": module
+        for index in range(first - 1, len(layers))
+        for name, module in layers[index].named_modules()
+        if isinstance(module, nn.Linear)
+    }
 
 
 def insert_adapter(blocks: Blocks, settings: LoraSettings) -> list[nn.Parameter]:
@@ -83,25 +114,13 @@ def insert_adapter(blocks: Blocks, settings: LoraSettings) -> list[nn.Parameter]
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer
 
-    layers: Any = blocks.model.layers
-    first = settings.first_block or 1
-    adapted = list(range(first - 1, len(layers)))
-    if not adapted:
-        raise ConfigurationError(
-            f"the first adapted block ({first}) lies above the highest layer used ({len(layers)})"
-        )
-    names = {
-        name.rpartition(".")[2]
-        for index in adapted
-        for name, module in layers[index].named_modules()
-        if isinstance(module, nn.Linear)
-    }
+    linear = adapted_linear_maps(blocks, settings)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]
         lora_dropout=settings.dropout,
-        target_modules=sorted(names),
-        layers_to_transform=adapted,
+        target_modules=sorted({name.rpartition(".")[2] for name in linear}),
+        layers_to_transform=sorted({int(name.split(".")[1]) for name in linear}),
         layers_pattern="layers",
     )
     inject_adapter_in_model(config, blocks.model)
