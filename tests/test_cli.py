@@ -57,7 +57,7 @@ def typed(monkeypatch):
 
 @pytest.mark.parametrize(
     "command",
-    ["check", "plan", "train", "evaluate", "compare", "tag", "benchmark", "store", "info"],
+    ["check", "plan", "train", "evaluate", "compare", "card", "tag", "benchmark", "store", "info"],
 )
 def test_help_shows_an_example(command, capsys):
     arguments = ("store", "list") if command == "store" else (command,)
@@ -90,6 +90,21 @@ def test_evaluate_writes_a_report_and_json_with_all_that_it_shows(trained, capsy
     assert all(breakdown["groups"] for breakdown in shown["breakdowns"])
     assert all(0 <= error["suspicion"] <= 1 for error in shown["errors"])
     assert (tmp_path / "report.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_card_writes_the_tagger_s_readme_for_other_data(trained, capsys, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((trained / "tagger" / name).read_bytes())
+    data = ("--data", trained / "train.conll")
+    assert run("card", tmp_path, *data) == 0
+    assert str(tmp_path / "README.md") in capsys.readouterr().out
+    assert "\nOn train.conll. Strict" in (tmp_path / "README.md").read_text("utf-8")
+    (tmp_path / "README.md").write_text("Ours.")
+    assert run("card", tmp_path, *data) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert run("card", tmp_path, *data, "--overwrite") == 0
+    assert run("card", tmp_path) == 2
+    assert "--data FILE" in capsys.readouterr().err
 
 
 def test_what_strict_scoring_does_not_count_is_told(tmp_path, capsys):
@@ -207,6 +222,7 @@ def test_store(trained, capsys, tmp_path):
         (["evaluate", "."], "not a tagger"),
         (["evaluate", ".", "--data", "x", "--report", "no/report.html"], "there is no no"),
         (["compare", "nowhere", ".", "--data", "x"], "no such folder or file"),
+        (["card", "nowhere", "--data", "x"], "no such folder"),
         (["check", "nowhere.conll"], "no such file"),
         (["info", "nowhere"], "no such folder"),
         (["benchmark", "nowhere"], "no such folder"),

@@ -20,9 +20,10 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from llamaner import __version__
+from llamaner.commands.evaluation import card, compare, evaluate
+from llamaner.commands.store import store
 from llamaner.configuration import (
     BackboneSettings,
-    Inputs,
     Precision,
     ServiceSettings,
     TrainingConfiguration,
@@ -41,8 +42,9 @@ app = App(
     help_format="markdown",
     suppress_keyboard_interrupt=False,
 )
-store = App(name="store", help="List, verify and clear the stored features.")
 app.command(store)
+for command in (evaluate, compare, card):
+    app.command(command)
 
 OutputFormat = Literal["auto", "text", "jsonl", "conll"]
 Files = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
@@ -196,107 +198,6 @@ def train(
         return 0
     print_evaluation(result.evaluation)
     output.print(f"the tagger of epoch {result.best_epoch} is in {configuration.output}")
-    return 0
-
-
-@app.command
-def evaluate(
-    models: Annotated[list[Path], Parameter(negative="")],
-    /,
-    *,
-    inputs: Annotated[Inputs, Parameter(name="*")] = Inputs(),  # noqa: B008
-    report: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Score taggers, or predictions of any system, on annotated data.
-
-    Example: `llamaner evaluate my-tagger --data test.conll --report report.html`
-
-    Example: `llamaner evaluate predictions.conll` (the last two columns are gold and predicted)
-
-    Parameters
-    ----------
-    models
-        Folders of taggers, or files of predictions: CoNLL columns, or JSON lines with confidences.
-    report
-        HTML file to write: errors in their sentences, plots, likely annotation mistakes.
-    as_json
-        Print everything that the report shows, as JSON.
-
-    """
-    from llamaner.evaluation import (
-        evaluate_predictions,
-        ill_formed_notes,
-        read_systems,
-        report_on,
-        require_page,
-        write_page,
-    )
-    from llamaner.reports import output, print_evaluation, print_json
-
-    if report is not None:
-        require_page(report)
-    systems = read_systems(models, inputs)
-    if report is not None or as_json:
-        reports = [report_on(system, inputs) for system in systems]
-    if report is not None:
-        write_page(report, reports)
-    if as_json:
-        shown = [found.to_dict() for found in reports]
-        print_json(shown[0] if len(shown) == 1 else shown)
-        return 0
-    for system in systems:
-        if len(systems) > 1:
-            output.print(system.predictions.name, style="bold")
-        print_evaluation(evaluate_predictions(system.predictions))
-        for note in ill_formed_notes(system.predictions):
-            console.print(f"note: {note}")
-    return 0
-
-
-@app.command
-def compare(
-    first: Path,
-    second: Path,
-    /,
-    *,
-    inputs: Annotated[Inputs, Parameter(name="*")] = Inputs(),  # noqa: B008
-    report: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Say how much better one tagger is than another, and how sure that is.
-
-    Example: `llamaner compare old-tagger new-tagger --data test.conll --report report.html`
-
-    Parameters
-    ----------
-    first
-        Folder of a tagger, or a file of predictions: CoNLL columns, or JSON lines.
-    second
-        The other one.
-    report
-        HTML file to write, with the sentences where they differ.
-    as_json
-        Print everything that the report shows, as JSON.
-
-    """
-    from llamaner.evaluation import compare as compare_systems
-    from llamaner.evaluation import read_systems, report_on, require_page, write_page
-    from llamaner.reports import print_comparison, print_json
-
-    if report is not None:
-        require_page(report)
-    systems = read_systems([first, second], inputs)
-    comparison = compare_systems(*(system.predictions for system in systems))
-    if report is not None or as_json:
-        reports = [report_on(system, inputs) for system in systems]
-    if report is not None:
-        write_page(report, reports, comparison)
-    if as_json:
-        shown = [found.to_dict() for found in reports]
-        print_json({"comparison": comparison.to_dict(), "reports": shown})
-    else:
-        print_comparison(comparison)
     return 0
 
 
@@ -506,90 +407,6 @@ def info(
         print_json(description)
     else:
         print_pairs(description.items())
-    return 0
-
-
-@store.command(name="list")
-def store_list(
-    *,
-    store: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Show what is stored, and how much room it takes.
-
-    Example: `llamaner store list`
-
-    Parameters
-    ----------
-    store
-        Folder of the feature store; else in the user's cache.
-    as_json
-        Print JSON.
-
-    """
-    from llamaner.backbone import FeatureStore
-    from llamaner.reports import print_json, print_store
-
-    reports = FeatureStore(store).list()
-    if as_json:
-        print_json([report.to_dict() for report in reports])
-    else:
-        print_store(reports)
-    return 0
-
-
-@store.command(name="verify")
-def store_verify(*, store: Path | None = None) -> int:
-    """Read all stored features; drop what is damaged, to be computed anew when it is used.
-
-    Example: `llamaner store verify`
-
-    Exits with 1 where something was damaged.
-
-    Parameters
-    ----------
-    store
-        Folder of the feature store; else in the user's cache.
-
-    """
-    from llamaner.backbone import FeatureStore
-    from llamaner.reports import output
-
-    damaged = FeatureStore(store).verify()
-    for key, count in damaged.items():
-        output.print(f"{key[:12]}: {count:,} damaged" if count else f"{key[:12]}: whole")
-    return 1 if any(damaged.values()) else 0
-
-
-@store.command(name="clear")
-def store_clear(
-    key: str | None = None,
-    /,
-    *,
-    all: Annotated[bool, Parameter(negative="")] = False,
-    store: Path | None = None,
-) -> int:
-    """Delete stored features.
-
-    Example: `llamaner store clear 4d2a25`
-
-    Parameters
-    ----------
-    key
-        The beginning of a key that `llamaner store list` shows.
-    all
-        Delete everything.
-    store
-        Folder of the feature store; else in the user's cache.
-
-    """
-    from llamaner.backbone import FeatureStore
-    from llamaner.reports import output
-
-    if (key is None) != all:
-        raise ConfigurationError("say which features to delete: a key, or --all")
-    freed = FeatureStore(store).clear(key)
-    output.print(f"{freed / 2**20:,.1f} MiB freed")
     return 0
 
 

@@ -180,6 +180,14 @@ class LoraSettings(BaseModel):
     learning_rate: Annotated[
         float, Field(gt=0, description="Highest learning rate of the updates.")
     ] = 5e-4
+    gradient_checkpointing: Annotated[
+        bool | None,
+        Field(
+            description="Compute the adapted blocks a second time in each step instead of keeping "
+            "what they computed: less memory, more time, the same result. By default everywhere "
+            "but on a CPU."
+        ),
+    ] = None
 
 
 class TrainingConfiguration(BaseModel):
@@ -286,6 +294,20 @@ class TrainingConfiguration(BaseModel):
     def explicit(self) -> dict[str, Any]:
         """Only the fields that were given."""
         return self.model_dump(exclude_unset=True)
+
+    def recipe(self) -> dict[str, Any]:
+        """What makes the tagger another one than the defaults would, as TOML can hold it.
+
+        Without the data, and without what only this machine has: its folders and devices. What a
+        preset chose is named setting by setting: the preset may be another one some day.
+        """
+        machine: dict[str, Any] = {"backbone": {"device", "token_budget"}}
+        machine |= dict.fromkeys(("train", "dev", "output", "store", "report", "preset"), True)
+        found = self.model_dump(mode="json", exclude_defaults=True, exclude=machine)
+        local = Path(self.backbone.model).expanduser()
+        if "model" in found.get("backbone", {}) and local.exists():
+            found["backbone"]["model"] = local.resolve().name
+        return {name: value for name, value in found.items() if value != {}}
 
 
 class Inputs(BaseModel):

@@ -105,6 +105,10 @@ class AdaptedExamples:
         self._dev = LowerFeatures(backbone, store, settings, dev_documents)
         self.blocks = backbone.load_blocks(backbone.layers, first=settings.first_block)
         self.updates = nn.ParameterList(insert_adapter(self.blocks, settings))
+        if settings.gradient_checkpointing or (
+            settings.gradient_checkpointing is None and backbone.device.type != "cpu"
+        ):
+            self.blocks.recompute()
         self._pieces = _pieces(self._lower, tagger.network.crf.tags)
 
     def adapter(self) -> Adapter:
@@ -171,8 +175,8 @@ class AdaptedExamples:
     def _upper(self, lower: LowerFeatures, indices: Sequence[int]) -> Tensor:
         """States (rows, S, L, D) of the layers used."""
         states = [lower.states(i) for i in indices]
-        dtype = next(p for n, p in self.blocks.named_parameters() if "lora_" not in n).dtype
-        start = nn.utils.rnn.pad_sequence(states, batch_first=True).to(self._backbone.device, dtype)
+        start = nn.utils.rnn.pad_sequence(states, batch_first=True)
+        start = start.to(self._backbone.device, self.blocks.dtype)
         lengths = torch.tensor([len(part) for part in states], device=start.device)
         ids = torch.zeros(start.shape[:2], dtype=torch.long, device=start.device)
         with mixed_precision(self.blocks):

@@ -23,7 +23,8 @@ from llamaner import __version__
 from llamaner.backbone import Backbone, FeatureStore, Vectors
 from llamaner.backbone.blocks import choose_precision
 from llamaner.configuration import TrainingConfiguration
-from llamaner.corpus import Document, Sentence
+from llamaner.corpus import CorpusSize, Document, Sentence, corpus_name, corpus_size
+from llamaner.corpus.casing import recased_copies
 from llamaner.errors import CheckpointError, ConfigurationError
 from llamaner.evaluation import (
     Evaluation,
@@ -33,6 +34,7 @@ from llamaner.evaluation import (
     predict,
     strict_scores,
 )
+from llamaner.evaluation.report import HELD_OUT
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
 from llamaner.training.adaptation import AdaptedExamples, backbone_to_adapt
@@ -49,7 +51,7 @@ from llamaner.training.data import data_digest, read_documents, sentences_of
 from llamaner.training.examples import Examples, StoredExamples
 from llamaner.training.metrics import MetricsLog
 from llamaner.training.processes import agreed, averaged, join_processes, share_of
-from llamaner.training.reporting import write_report
+from llamaner.training.reporting import report_best_epoch
 
 DEFAULT_EPOCHS = 8
 DEFAULT_STEPS = 500
@@ -79,7 +81,8 @@ def train(
     first = processes.is_main_process
     if first and not resume:
         _require_free(configuration.output, overwrite=overwrite)
-    documents, dev_documents = read_documents(configuration)
+    original, dev_documents = read_documents(configuration)
+    documents = [*original, *recased_copies(original, configuration.recased)]
     set_seed(configuration.seed)
     tagger = _new_tagger(configuration, _backbone(configuration), sentences_of(documents))
     with _locked(configuration.output) if first else nullcontext():
@@ -91,7 +94,8 @@ def train(
         data = data_digest(
             tagger.backbone.key, sentences_of(documents), sentences_of(dev_documents)
         )
-        run = _Run(configuration, tagger, examples, documents, dev_documents, RunState(data=data))
+        size, state = corpus_size(original), RunState(data=data)
+        run = _Run(configuration, tagger, examples, documents, size, dev_documents, state)
         if resume:
             run.resume()
         return run.to_the_end()
@@ -106,12 +110,13 @@ class _Run:
         tagger: NerTagger,
         examples: Examples,
         documents: Sequence[Document],
+        size: CorpusSize,
         dev_documents: Sequence[Document],
         state: RunState,
     ) -> None:
         self.configuration = configuration
         self.folder = configuration.output / "training"
-        self.sentences = sentences_of(documents)
+        self.sentences, self.size = sentences_of(documents), size
         self.dev_documents = dev_documents
         self.dev_sentences = sentences_of(dev_documents)
         self.tagger, self.examples, self.state = tagger, examples, state
@@ -278,11 +283,14 @@ class _Run:
         configuration, state = self.configuration, self.state
         about = {
             "llamaner": __version__,
-            "train": _name(configuration.train),
-            "dev": _name(configuration.dev),
+            "train": corpus_name(configuration.train or ""),
+            "dev": configuration.dev and corpus_name(configuration.dev),
+            "preset": configuration.preset,
             "seed": configuration.seed,
             "epoch": state.epoch,
             "dev_f1": state.best_f1,
+            "train_size": self.size.to_dict(),
+            "settings": configuration.recipe(),
         }
         self.tagger.config = self.tagger.config.model_copy(update={"training": about})
         self.tagger.adapter = self.examples.adapter()
@@ -290,13 +298,14 @@ class _Run:
 
     def _result(self) -> TrainingResult:
         tagger = NerTagger.from_pretrained(self.configuration.output)
-        gold = TaggedData.of(self.configuration.dev or "held-out documents", self.dev_documents)
+        gold = TaggedData.of(self.configuration.dev or HELD_OUT, self.dev_documents)
         found = predict(tagger, str(self.configuration.output), gold, self._saved_vectors(tagger))
-        if self.configuration.report and self.processes.is_main_process:
-            write_report(self.configuration.output, gold, found, tagger, self.sentences)
-        return TrainingResult(
-            tagger, evaluate_predictions(found), self.state.best_epoch, self.state.history
-        )
+        if self.processes.is_main_process:
+            report = report_best_epoch(self.configuration, gold, found, tagger, self.sentences)
+            evaluation = report.evaluation
+        else:
+            evaluation = evaluate_predictions(found)
+        return TrainingResult(tagger, evaluation, self.state.best_epoch, self.state.history)
 
     def _saved_vectors(self, tagger: NerTagger) -> Sequence[Vectors]:
         """The vectors of the dev sentences as the saved tagger's backbone makes them."""
@@ -344,11 +353,6 @@ def _locked(output: Path) -> Iterator[None]:
         raise ConfigurationError(f"{output}: cannot be written ({error.strerror})") from None
     with lock:
         yield
-
-
-def _name(source: str | None) -> str | None:
-    """A corpus as a saved tagger tells of it: no folders of this machine."""
-    return Path(source).name if source and Path(source).exists() else source
 
 
 def _backbone(configuration: TrainingConfiguration) -> Backbone:
