@@ -376,7 +376,8 @@ def benchmark(
     if as_json:
         print_json(found)
     else:
-        print_pairs((name.replace("_", " "), _rounded(value)) for name, value in found.items())
+        known = {name: value for name, value in found.items() if value is not None}
+        print_pairs((name.replace("_", " "), _rounded(value)) for name, value in known.items())
     return 0
 
 
