@@ -19,7 +19,7 @@ class Ratio:
 
 def ratio(above: Sequence[float], below: Sequence[float], seed: int = 0) -> Ratio:
     """``above`` over ``below``, round by round: what slows a round slows both."""
-    if len(above) != len(below) or not above:
+    if len(above) != len(below) or not len(above):
         raise ValueError(f"{len(above)} and {len(below)} rounds: as many of both are needed")
     paired = np.asarray(above, dtype=float) / np.asarray(below, dtype=float)
     rng = np.random.default_rng(seed)

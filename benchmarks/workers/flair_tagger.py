@@ -57,6 +57,7 @@ class Flair(Contender):
             backbone, layers="-1", subtoken_pooling="last", fine_tune=False
         )
         dictionary = Dictionary(add_unk=False)
+        dictionary.span_labels = True
         for label in labels:
             dictionary.add_item(label)
         self.tagger = SequenceTagger(
