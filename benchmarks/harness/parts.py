@@ -209,7 +209,7 @@ def growth(bench: Bench) -> Results:
         for name, preset in PRESETS.items():
             if not bench.wants(name):
                 continue
-            times = 3 if size <= 10_000 else 1
+            times = 3 if size <= 1_000 else 1
             with Rounds(bench, {name: bench.ours(preset, data=few)}) as rounds:
                 rounds.take_turns("round", 0, least=0.0)
                 rounds.take_turns("stream", times, warm_up=0, path=path)

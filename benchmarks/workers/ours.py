@@ -18,7 +18,6 @@ from llamaner import (
     read_corpus,
     train,
 )
-from llamaner.backbone.blocks import choose_precision
 
 PRESETS: dict[str, tuple[dict, dict]] = {
     "default": ({}, {}),
@@ -66,7 +65,7 @@ class Ours(Contender):
         rows = reads.rows(reads.passages(self.documents()))
         return {
             "rows": [len(row) for row in rows],
-            "precision": choose_precision(reads.settings.precision, reads.device),
+            "precision": reads.precision,
             "blocks": max(reads.layers),
             "batch": reads.budget.subwords,
             "head": self.tagger.config.head.model_dump(),
