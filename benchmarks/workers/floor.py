@@ -38,7 +38,7 @@ class Floor(Contender):
     def round(self, least: float) -> dict:
         """The seconds that all operations take at the rate of this round."""
         started, passes = time.perf_counter(), 0
-        while time.perf_counter() - started < least:
+        while not passes or time.perf_counter() - started < least:
             for x, weight in self.products:
                 functional.linear(x, weight)
             passes += 1
