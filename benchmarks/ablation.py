@@ -6,8 +6,9 @@
 Each run is a process of its own, `llamaner train` as a user would run it. The first seed of a
 variant computes its features unless another variant has them; the others take them from the store.
 With --results a line is kept for each run that is done: the same command goes on where it was
-stopped. Peak memory is the process's largest resident set, pages of the memory-mapped features
-included. Flags that are not known here are handed on to each `llamaner train`.
+stopped. With --train-part 4 every fourth document is learnt from: differences show in an hour that
+the whole corpus shows in a night. Peak memory is the process's largest resident set, pages of the
+memory-mapped features included. Other flags are handed on to each `llamaner train`.
 """
 
 import argparse
@@ -20,22 +21,39 @@ import tempfile
 import time
 from pathlib import Path
 
-VARIANTS: dict[str, list[str]] = {
-    "default": [],
-    "no context": ["--context", "0"],
-    "no repeat": ["--repeat", "0"],
-    "no repeat, no context": ["--repeat", "0", "--context", "0"],
-    "repeat 2": ["--repeat", "2"],
-    "bidirectional, no repeat": ["--attention", "bidirectional", "--repeat", "0"],
-    "upper half bidirectional, no repeat": ["--attention", "bidirectional:16-30", "--repeat", "0"],
-    "first subword": ["--pooling", "first"],
-    "mean of subwords": ["--pooling", "mean"],
-    "one layer": ["--layers", "18"],
-    "weighted sum of layers": ["--layer-mix", "sum"],
-    "no characters": ["--character-width", "0"],
-    "no weight averaging": ["--weight-averaging", "0"],
-    "LoRA": ["--adapt", "lora", "--repeat", "0", "--attention", "bidirectional:13-30"],
+from llamaner.backbone import Backbone
+from llamaner.configuration import BackboneSettings
+from llamaner.corpus import read_corpus
+from llamaner.presets import PRESETS
+
+FIELDS = BackboneSettings.model_fields
+VARIANTS: dict[str, dict] = {
+    "default": {},
+    "repeat 0": {"repeat": 0},
+    "repeat 2": {"repeat": 2},
+    "repeat 0, all blocks bidirectional": {"repeat": 0, "attention": "bidirectional"},
+    "repeat 0, upper blocks bidirectional": {"repeat": 0, "attention": "bidirectional:upper"},
+    "context 0": {"context": 0},
+    "repeat 0, context 0": {"repeat": 0, "context": 0},
+    "first subword": {"pooling": "first"},
+    "mean of subwords": {"pooling": "mean"},
+    "layers up to 15": {"depth": 0.5},
+    "layers up to 30": {"depth": 1.0},
+    "one layer": {"layers": [18]},
+    "last four layers": {"layers": [27, 28, 29, 30]},
+    "weighted sum of layers": {"layer_mix": "sum"},
+    "no characters": {"character_width": 0},
+    "no word dropout": {"word_dropout": 0.0},
+    "dropout 0.3": {"dropout": 0.3},
+    "BiLSTM 2 x 256": {"lstm_width": 256},
+    "no weight averaging": {"weight_averaging": 0.0},
+    "learning rate 0.002": {"learning_rate": 0.002},
+    "float32 products": {"mixed_precision": False},
+    "recased 0.1": {"recased": 0.1},
+    "fast": {"preset": "fast"},
+    "accurate": {"preset": "accurate"},
 }
+DOCUMENTS_TIMED = 8
 
 
 def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
@@ -43,10 +61,56 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--train", required=True)
     parser.add_argument("--dev", required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--train-part", type=int, default=1, help="every so-manieth document only")
+    parser.add_argument("--dev-part", type=int, default=1)
     parser.add_argument("--store", help="folder of the features; else one that goes away")
     parser.add_argument("--results", type=Path, help="file for the runs that are done")
     parser.add_argument("variants", nargs="+", choices=[*VARIANTS, "all"], metavar="variant")
     return parser.parse_known_args()
+
+
+def part_of(path: str, step: int, folder: str, name: str) -> str:
+    """Every ``step``-th document of a CoNLL file, in a file of its own."""
+    if step == 1:
+        return path
+    lines: list[str] = []
+    number = -1
+    for line in Path(path).read_text(encoding="utf-8").splitlines(keepends=True):
+        number += line.startswith("-DOCSTART-")
+        if number % step == 0:
+            lines.append(line)
+    found = Path(folder, name)
+    found.write_text("".join(lines), encoding="utf-8")
+    return str(found)
+
+
+def flags(settings: dict) -> list[str]:
+    """Settings as a user gives them to `llamaner train`."""
+    found: list[str] = []
+    for name, value in settings.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            values = value if isinstance(value, list) else [value]
+            found += [f"--{flag}", *map(str, values)]
+    return found
+
+
+def words_per_second(settings: dict, path: str) -> float:
+    """Of the backbone alone, at the faster of two readings of the first documents."""
+    preset = PRESETS[settings.get("preset", "default")].get("backbone", {})
+    given = {**preset, **settings}
+    backbone = Backbone(BackboneSettings(**{n: v for n, v in given.items() if n in FIELDS}))
+    documents = read_corpus(path).documents[:DOCUMENTS_TIMED]
+    words = sum(len(sentence) for document in documents for sentence in document.sentences)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        for _ in backbone.embed_sentences(documents):
+            pass
+        seconds.append(time.perf_counter() - started)
+    return words / min(seconds[1:])
 
 
 def measured_run(arguments: list[str]) -> dict:
@@ -80,35 +144,52 @@ def print_row(row: dict) -> None:
     low, high = row["interval"]
     print(
         f"| {row['variant']} | {row['seed']} | {row['f1']:.4f} | {low:.4f} to {high:.4f} "
-        f"| {row['best_epoch']} | {row['minutes']:.1f} | {row['peak_gib']:.1f} |",
+        f"| {row['words_per_second']:,.0f} | {row['best_epoch']} | {row['minutes']:.1f} "
+        f"| {row['peak_gib']:.1f} |",
         flush=True,
     )
 
 
 def print_summary(rows: list[dict]) -> None:
-    print("\n| variant | mean F1 | standard deviation | seeds |\n|---|--:|--:|--:|")
+    print(
+        "\n| variant | mean F1 | standard deviation | seeds | backbone words/s | peak GiB |\n"
+        "|---|--:|--:|--:|--:|--:|"
+    )
     for variant in dict.fromkeys(row["variant"] for row in rows):
-        found = [row["f1"] for row in rows if row["variant"] == variant]
+        runs = [row for row in rows if row["variant"] == variant]
+        found = [row["f1"] for row in runs]
         spread = f"{statistics.stdev(found):.4f}" if len(found) > 1 else ""
-        print(f"| {variant} | {statistics.mean(found):.4f} | {spread} | {len(found)} |")
+        speed = statistics.median(row["words_per_second"] for row in runs)
+        peak = max(row["peak_gib"] for row in runs)
+        print(
+            f"| {variant} | {statistics.mean(found):.4f} | {spread} | {len(found)} | {speed:,.0f} "
+            f"| {peak:.1f} |"
+        )
 
 
 def main() -> None:
     arguments, others = parse_arguments()
     variants = list(VARIANTS) if "all" in arguments.variants else arguments.variants
     done, rows = done_runs(arguments.results), []
-    print("| variant | seed | strict dev F1 | 95% interval | best epoch | minutes | peak GiB |")
-    print("|---|--:|--:|--:|--:|--:|--:|", flush=True)
+    print(
+        "| variant | seed | strict dev F1 | 95% interval | backbone words/s | best epoch | minutes "
+        "| peak GiB |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         store = arguments.store or f"{folder}/store"
-        data = ["--train", arguments.train, "--dev", arguments.dev, "--store", store]
+        train = part_of(arguments.train, arguments.train_part, folder, "train.conll")
+        dev = part_of(arguments.dev, arguments.dev_part, folder, "dev.conll")
+        data = ["--train", train, "--dev", dev, "--store", store]
         for variant in variants:
+            speed = 0.0
             for seed in range(arguments.seeds):
                 row = done.get((variant, seed))
                 if row is None:
+                    speed = speed or words_per_second(VARIANTS[variant], dev)
                     place = ["--output", f"{folder}/tagger", "--overwrite", "--seed", str(seed)]
-                    found = measured_run([*data, *place, *VARIANTS[variant], *others])
-                    row = {"variant": variant, "seed": seed, **found}
+                    found = measured_run([*data, *place, *flags(VARIANTS[variant]), *others])
+                    row = {"variant": variant, "seed": seed, "words_per_second": speed, **found}
                     if arguments.results:
                         with arguments.results.open("a") as file:
                             file.write(json.dumps(row) + "\n")

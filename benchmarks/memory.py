@@ -1,16 +1,22 @@
 """Compare the memory that `llamaner plan` foretells with what extraction takes at its peak.
 
     python benchmarks/memory.py [--model default]
+    python benchmarks/memory.py --adapt [--model default]
 
 Each row is a process of its own. "program" is what the process takes before the weights are read:
 Python, PyTorch, Transformers and the tokenizer. "peak" is the largest resident set; the ratios are
 measured / planned, of all of it and of what comes on top of the program.
+
+With --adapt: what two steps of `adapt = "lora"` take on top of weights and program, with and
+without gradient checkpointing, and the processor's seconds for a step.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 ROWS = (
@@ -20,6 +26,12 @@ ROWS = (
     {"precision": "bfloat16", "token_budget": 8192},
     {"precision": "bfloat16", "quantization": "4bit"},
 )
+ADAPTED = tuple(
+    {"precision": "bfloat16", "quantization": bits, "gradient_checkpointing": recomputed}
+    for bits in ("none", "4bit")
+    for recomputed in (False, True)
+)
+STEPS = 2
 TEXT = (
     "The delegates of the northern towns met on Tuesday in the old harbour hall to hear what the "
     "engineers of the Nordwind Institute had found out about the bridge over the river"
@@ -52,7 +64,10 @@ def measure(values: dict) -> dict:
     words = TEXT.split()
     # Two batches and a bit: the first is the largest.
     sentences = plan.chosen.token_budget // 30
-    given = [Sentence.from_words(words[number % 9 :]) for number in range(sentences)]
+    # Each with its number: equal passages would be read once.
+    given = [
+        Sentence.from_words([*words[number % 9 :], str(number)]) for number in range(sentences)
+    ]
     documents = [Document.from_sentences(given[i : i + 20]) for i in range(0, sentences, 20)]
     passages = backbone.passages(documents)
     backbone.tokenizer([passage.text for passage in passages])
@@ -71,6 +86,50 @@ def measure(values: dict) -> dict:
         "layers": list(plan.chosen.layers),
         "peak": memory("VmHWM"),
     }
+
+
+def measure_steps(values: dict) -> dict:
+    """Bytes and seconds of steps that adapt the backbone, in this process."""
+    import torch
+
+    from llamaner.backbone import Backbone, FeatureStore
+    from llamaner.configuration import BackboneSettings, LoraSettings
+    from llamaner.corpus import sample_corpus
+    from llamaner.tagger import NerTagger
+    from llamaner.training.adaptation import AdaptedExamples
+
+    torch.set_num_threads(1)
+    lora = LoraSettings(gradient_checkpointing=values.pop("gradient_checkpointing"))
+    backbone = Backbone(BackboneSettings(**values))
+    documents = sample_corpus("train").documents[:40]
+    words = [word for document in documents for s in document.sentences for word in s.words]
+    labels = {e.label for d in documents for s in d.sentences for e in s.entities}
+    tagger = NerTagger.create(backbone, sorted(labels), words)
+    with tempfile.TemporaryDirectory() as folder:
+        store = FeatureStore(Path(folder))
+        examples = AdaptedExamples(tagger, store, documents, documents[:1], lora)
+        learning = [*tagger.network.parameters(), *examples.updates]
+        optimizer = torch.optim.AdamW(learning, lr=1e-4)
+        batches = examples.batches(32, 0, 1)[:STEPS]
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        before, started = memory("VmRSS"), time.process_time()
+        for batch in batches:
+            tagger.network.loss(*examples.load(batch)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        seconds = (time.process_time() - started) / len(batches)
+    return {"before": before, "peak": memory("VmHWM"), "seconds": seconds}
+
+
+def row_of_steps(values: dict, found: dict) -> str:
+    cells = [
+        values["precision"] + (" 4 bit" if values["quantization"] == "4bit" else ""),
+        "yes" if values["gradient_checkpointing"] else "no",
+        f"{found['before'] / 2**20:.0f}",
+        f"{(found['peak'] - found['before']) / 2**20:.0f}",
+        f"{found['seconds']:.1f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 def row(values: dict, found: dict) -> str:
@@ -95,20 +154,27 @@ def row(values: dict, found: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="default")
+    parser.add_argument("--adapt", action="store_true", help="steps that adapt the backbone")
     parser.add_argument("--row", help="JSON settings: measure them in this process")
     arguments = parser.parse_args()
+    measured, told = (measure_steps, row_of_steps) if arguments.adapt else (measure, row)
     if arguments.row:
-        print(json.dumps(measure(json.loads(arguments.row))))
+        print(json.dumps(measured(json.loads(arguments.row))))
         return
-    print("MiB, planned / measured\n")
-    names = ["precision", "layers", "budget", "program", "weights", "activations", "peak"]
-    print("| " + " | ".join([*names, "ratio", "ratio without program"]) + " |")
-    print("|---|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
-    for values in ROWS:
+    if arguments.adapt:
+        print("| precision | checkpointing | MiB before | MiB of a step | s a step |")
+        print("|---|---|--:|--:|--:|", flush=True)
+    else:
+        print("MiB, planned / measured\n")
+        names = ["precision", "layers", "budget", "program", "weights", "activations", "peak"]
+        print("| " + " | ".join([*names, "ratio", "ratio without program"]) + " |")
+        print("|---|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    for values in ADAPTED if arguments.adapt else ROWS:
         given = {**values, "model": arguments.model, "device": "cpu"}
         command = [sys.executable, __file__, "--row", json.dumps(given)]
+        command += ["--adapt"] if arguments.adapt else []
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        print(row(values, json.loads(done.stdout.splitlines()[-1])), flush=True)
+        print(told(values, json.loads(done.stdout.splitlines()[-1])), flush=True)
 
 
 if __name__ == "__main__":

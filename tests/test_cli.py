@@ -56,7 +56,8 @@ def typed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", ["check", "plan", "train", "evaluate", "compare", "tag", "store", "info"]
+    "command",
+    ["check", "plan", "train", "evaluate", "compare", "card", "tag", "benchmark", "store", "info"],
 )
 def test_help_shows_an_example(command, capsys):
     arguments = ("store", "list") if command == "store" else (command,)
@@ -89,6 +90,21 @@ def test_evaluate_writes_a_report_and_json_with_all_that_it_shows(trained, capsy
     assert all(breakdown["groups"] for breakdown in shown["breakdowns"])
     assert all(0 <= error["suspicion"] <= 1 for error in shown["errors"])
     assert (tmp_path / "report.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_card_writes_the_tagger_s_readme_for_other_data(trained, capsys, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((trained / "tagger" / name).read_bytes())
+    data = ("--data", trained / "train.conll")
+    assert run("card", tmp_path, *data) == 0
+    assert str(tmp_path / "README.md") in capsys.readouterr().out
+    assert "\nOn train.conll. Strict" in (tmp_path / "README.md").read_text("utf-8")
+    (tmp_path / "README.md").write_text("Ours.")
+    assert run("card", tmp_path, *data) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert run("card", tmp_path, *data, "--overwrite") == 0
+    assert run("card", tmp_path) == 2
+    assert "--data FILE" in capsys.readouterr().err
 
 
 def test_what_strict_scoring_does_not_count_is_told(tmp_path, capsys):
@@ -206,8 +222,13 @@ def test_store(trained, capsys, tmp_path):
         (["evaluate", "."], "not a tagger"),
         (["evaluate", ".", "--data", "x", "--report", "no/report.html"], "there is no no"),
         (["compare", "nowhere", ".", "--data", "x"], "no such folder or file"),
+        (["card", "nowhere", "--data", "x"], "no such folder"),
         (["check", "nowhere.conll"], "no such file"),
         (["info", "nowhere"], "no such folder"),
+        (["benchmark", "nowhere"], "no such folder"),
+        (["benchmark", "--file", "nowhere.txt"], "no such file"),
+        (["benchmark", "--file", "x.txt", "--stdin"], "only one of them"),
+        (["benchmark", "--precision", "float8"], "bfloat16"),
         (["frobnicate"], "frobnicate"),
     ],
 )
@@ -277,3 +298,57 @@ def test_ctrl_c_ends_a_run_that_can_be_resumed(trained, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "--resume" in errors
+
+
+def measured(capsys, *arguments):
+    assert run("benchmark", *arguments, "--device", "cpu", "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_benchmark_counts_the_text_and_orders_its_percentiles(trained, capsys):
+    dev = trained / "dev.conll"
+    found = measured(capsys, trained / "tagger", dev, "--seconds", "2")
+    words = sum(map(len, read_conll(dev).sentences))
+    assert found["text_words"] == words
+    assert 0 < found["words"] <= words < found["subwords"] * words / found["words"]
+    assert found["rounds"] >= 3
+    low, high = found["words_per_second_range"]
+    assert 0 < low <= found["words_per_second"] <= high
+    assert found["latency_median_ms"] <= found["latency_p90_ms"] <= found["latency_p99_ms"]
+    assert 0 < found["backbone_share"] < 1
+    assert 0 < found["memory_before_mib"] <= found["memory_peak_mib"]
+    assert found["device"] == "cpu"
+
+
+def test_benchmark_bounds_its_time_by_using_a_part_of_the_text(trained, capsys):
+    arguments = (trained / "tagger", trained / "dev.conll", "--token-budget", "100")
+    found = measured(capsys, *arguments, "--seconds", "0.001")
+    batch_words = 100 // 2
+    longest = max(map(len, read_conll(trained / "dev.conll").sentences))
+    assert batch_words <= found["words"] < batch_words + longest < found["text_words"]
+    assert found["rounds"] == 3
+    assert found["latency_sentences"] == 1
+
+
+def test_benchmark_takes_files_and_texts_after_the_model(trained, capsys, tmp_path):
+    name = tmp_path / "two words.txt"
+    name.write_text("Ana flew to Paris.", "utf-8")
+    tagger, brief = trained / "tagger", ("--seconds", "0.001")
+    both = measured(capsys, tagger, name, "She stayed. It rained.", *brief)
+    assert (both["documents"], both["sentences"], both["words"]) == (2, 3, 11)
+    named = measured(capsys, tagger, "--file", name, *brief)
+    assert (named["documents"], named["words"]) == (1, 5)
+
+
+def test_benchmark_tells_what_it_cannot_measure(trained, typed, capsys, tmp_path):
+    typed(b"  ")
+    assert run("benchmark", trained / "tagger", "--stdin") == 2
+    assert "no words" in capsys.readouterr().err
+    for seconds in ("0", "-1", "nan"):
+        assert run("benchmark", trained / "tagger", "--seconds", seconds) == 2
+        assert "--seconds must be more than 0" in capsys.readouterr().err
+    assert run("benchmark", trained / "tagger", "reviews.text") == 2
+    assert "reviews.text: no such file" in capsys.readouterr().err
+    (tmp_path / "my.txt").write_text("Ana flew.")
+    assert run("benchmark", tmp_path / "my.txt") == 2
+    assert "llamaner benchmark --file" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llamaner.configuration import TrainingConfiguration, read_configuration
+from llamaner.configuration import BackboneSettings, TrainingConfiguration, read_configuration
 from llamaner.errors import ConfigurationError
 
 TOML = """
@@ -44,10 +44,32 @@ def test_explicit_gives_only_what_was_given():
     assert configuration.explicit() == {"epochs": 2, "head": {"dropout": 0.2}}
 
 
+def test_a_preset_fills_what_is_not_given(toml):
+    plain = TrainingConfiguration()
+    fast = read_configuration(toml('preset = "fast"\n[backbone]\npooling = "mean"'), {})
+    assert (fast.backbone.repeat, fast.backbone.depth, fast.backbone.pooling) == (0, 0.5, "mean")
+    assert fast.head.lstm_width < plain.head.lstm_width
+    given = read_configuration(toml('preset = "fast"'), {"backbone": {"repeat": 2}})
+    assert (given.backbone.repeat, given.backbone.depth) == (2, 0.5)
+    in_python = TrainingConfiguration(preset="accurate", backbone=BackboneSettings(depth=0.5))
+    assert (in_python.adapt, in_python.backbone.repeat, in_python.backbone.depth) == (
+        "lora",
+        0,
+        0.5,
+    )
+    assert TrainingConfiguration(preset="default").model_dump() == plain.model_dump()
+
+
+def test_a_configuration_with_a_preset_is_read_back_as_it_was():
+    fast = TrainingConfiguration.model_validate({"preset": "fast", "backbone": {"repeat": 1}})
+    assert TrainingConfiguration.model_validate_json(fast.model_dump_json()) == fast
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("epoch = 3", "there is no setting 'epoch'"),
+        ('preset = "slow"', "preset: .* found 'slow'"),
         ("epochs = 0", "epochs: Input should be greater than or equal to 1, found 0"),
         ('[backbone]\npooling = "best"', "backbone.pooling: .* found 'best'"),
         ("[heads]\ndropout = 1", "there is no setting 'heads'"),

@@ -20,9 +20,10 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from llamaner import __version__
+from llamaner.commands.evaluation import card, compare, evaluate
+from llamaner.commands.store import store
 from llamaner.configuration import (
     BackboneSettings,
-    Inputs,
     Precision,
     ServiceSettings,
     TrainingConfiguration,
@@ -41,8 +42,9 @@ app = App(
     help_format="markdown",
     suppress_keyboard_interrupt=False,
 )
-store = App(name="store", help="List, verify and clear the stored features.")
 app.command(store)
+for command in (evaluate, compare, card):
+    app.command(command)
 
 OutputFormat = Literal["auto", "text", "jsonl", "conll"]
 Files = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
@@ -200,107 +202,6 @@ def train(
 
 
 @app.command
-def evaluate(
-    models: Annotated[list[Path], Parameter(negative="")],
-    /,
-    *,
-    inputs: Annotated[Inputs, Parameter(name="*")] = Inputs(),  # noqa: B008
-    report: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Score taggers, or predictions of any system, on annotated data.
-
-    Example: `llamaner evaluate my-tagger --data test.conll --report report.html`
-
-    Example: `llamaner evaluate predictions.conll` (the last two columns are gold and predicted)
-
-    Parameters
-    ----------
-    models
-        Folders of taggers, or files of predictions: CoNLL columns, or JSON lines with confidences.
-    report
-        HTML file to write: errors in their sentences, plots, likely annotation mistakes.
-    as_json
-        Print everything that the report shows, as JSON.
-
-    """
-    from llamaner.evaluation import (
-        evaluate_predictions,
-        ill_formed_notes,
-        read_systems,
-        report_on,
-        require_page,
-        write_page,
-    )
-    from llamaner.reports import output, print_evaluation, print_json
-
-    if report is not None:
-        require_page(report)
-    systems = read_systems(models, inputs)
-    if report is not None or as_json:
-        reports = [report_on(system, inputs) for system in systems]
-    if report is not None:
-        write_page(report, reports)
-    if as_json:
-        shown = [found.to_dict() for found in reports]
-        print_json(shown[0] if len(shown) == 1 else shown)
-        return 0
-    for system in systems:
-        if len(systems) > 1:
-            output.print(system.predictions.name, style="bold")
-        print_evaluation(evaluate_predictions(system.predictions))
-        for note in ill_formed_notes(system.predictions):
-            console.print(f"note: {note}")
-    return 0
-
-
-@app.command
-def compare(
-    first: Path,
-    second: Path,
-    /,
-    *,
-    inputs: Annotated[Inputs, Parameter(name="*")] = Inputs(),  # noqa: B008
-    report: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Say how much better one tagger is than another, and how sure that is.
-
-    Example: `llamaner compare old-tagger new-tagger --data test.conll --report report.html`
-
-    Parameters
-    ----------
-    first
-        Folder of a tagger, or a file of predictions: CoNLL columns, or JSON lines.
-    second
-        The other one.
-    report
-        HTML file to write, with the sentences where they differ.
-    as_json
-        Print everything that the report shows, as JSON.
-
-    """
-    from llamaner.evaluation import compare as compare_systems
-    from llamaner.evaluation import read_systems, report_on, require_page, write_page
-    from llamaner.reports import print_comparison, print_json
-
-    if report is not None:
-        require_page(report)
-    systems = read_systems([first, second], inputs)
-    comparison = compare_systems(*(system.predictions for system in systems))
-    if report is not None or as_json:
-        reports = [report_on(system, inputs) for system in systems]
-    if report is not None:
-        write_page(report, reports, comparison)
-    if as_json:
-        shown = [found.to_dict() for found in reports]
-        print_json({"comparison": comparison.to_dict(), "reports": shown})
-    else:
-        print_comparison(comparison)
-    return 0
-
-
-@app.command
 def tag(
     text: str | None = None,
     /,
@@ -398,6 +299,89 @@ def serve(
 
 
 @app.command
+def benchmark(
+    model: Path | None = None,
+    /,
+    *texts: str,
+    file: Files = None,
+    stdin: Annotated[bool, Parameter(negative="")] = False,
+    seconds: float = 20.0,
+    backbone: str | None = None,
+    device: str | None = None,
+    precision: Precision | None = None,
+    token_budget: int | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Measure a tagger on this machine: words a second, latency of single sentences, memory.
+
+    Example: `llamaner benchmark` or `llamaner benchmark --file reviews.txt --device cpu`
+
+    Example: `llamaner benchmark my-tagger reviews.txt --json`
+
+    Parameters
+    ----------
+    model
+        Folder of the tagger; by default the one that comes with the package.
+    texts
+        Files or texts; what has no white space is a file. By default a sample corpus.
+    file
+        The same as files after MODEL, for when no MODEL is named.
+    stdin
+        Read the text from standard input.
+    seconds
+        How long to measure, after loading and warm-up: half of it rounds over the text, or over
+        as much of it as allows three, half of it single sentences.
+    backbone
+        Where the tagger's backbone lies, if not where it was in training.
+    device
+        Where the backbone runs: cpu, cuda, cuda:1, mps.
+    precision
+        Arithmetic of the backbone.
+    token_budget
+        Subwords in a batch of the backbone.
+    as_json
+        Print JSON.
+
+    """
+    from llamaner.corpus import sample_corpus
+    from llamaner.documents import read_arguments, read_texts
+    from llamaner.reports import print_json, print_pairs
+    from llamaner.tagger import shipped_tagger
+    from llamaner.tagger.benchmark import benchmark as run
+    from llamaner.tagger.saving import read_tagger
+
+    if bool(texts) + bool(file) + stdin > 1:
+        raise ConfigurationError("give texts after MODEL, --file or --stdin, only one of them")
+    if model is not None and model.is_file():
+        raise ConfigurationError(
+            f"{model}: a file, and the folder of a tagger is needed here; for a text without "
+            f"naming a tagger: llamaner benchmark --file {shlex.quote(str(model))}"
+        )
+    folder = model or shipped_tagger()
+    language = read_tagger(folder)[0].language
+    if texts:
+        documents = list(read_arguments(texts, language=language))
+    elif file or stdin:
+        documents = list(read_texts(None, file or (), lines=False, language=language))
+    else:
+        documents = list(sample_corpus("test").documents)
+    given = {
+        "model": backbone,
+        "device": device,
+        "precision": precision,
+        "token_budget": token_budget,
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
+    found = run(folder, documents, seconds=seconds, **settings).to_dict()
+    if as_json:
+        print_json(found)
+    else:
+        known = {name: value for name, value in found.items() if value is not None}
+        print_pairs((name.replace("_", " "), _rounded(value)) for name, value in known.items())
+    return 0
+
+
+@app.command
 def info(
     model: Path | None = None,
     /,
@@ -424,90 +408,6 @@ def info(
         print_json(description)
     else:
         print_pairs(description.items())
-    return 0
-
-
-@store.command(name="list")
-def store_list(
-    *,
-    store: Path | None = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Show what is stored, and how much room it takes.
-
-    Example: `llamaner store list`
-
-    Parameters
-    ----------
-    store
-        Folder of the feature store; else in the user's cache.
-    as_json
-        Print JSON.
-
-    """
-    from llamaner.backbone import FeatureStore
-    from llamaner.reports import print_json, print_store
-
-    reports = FeatureStore(store).list()
-    if as_json:
-        print_json([report.to_dict() for report in reports])
-    else:
-        print_store(reports)
-    return 0
-
-
-@store.command(name="verify")
-def store_verify(*, store: Path | None = None) -> int:
-    """Read all stored features; drop what is damaged, to be computed anew when it is used.
-
-    Example: `llamaner store verify`
-
-    Exits with 1 where something was damaged.
-
-    Parameters
-    ----------
-    store
-        Folder of the feature store; else in the user's cache.
-
-    """
-    from llamaner.backbone import FeatureStore
-    from llamaner.reports import output
-
-    damaged = FeatureStore(store).verify()
-    for key, count in damaged.items():
-        output.print(f"{key[:12]}: {count:,} damaged" if count else f"{key[:12]}: whole")
-    return 1 if any(damaged.values()) else 0
-
-
-@store.command(name="clear")
-def store_clear(
-    key: str | None = None,
-    /,
-    *,
-    all: Annotated[bool, Parameter(negative="")] = False,
-    store: Path | None = None,
-) -> int:
-    """Delete stored features.
-
-    Example: `llamaner store clear 4d2a25`
-
-    Parameters
-    ----------
-    key
-        The beginning of a key that `llamaner store list` shows.
-    all
-        Delete everything.
-    store
-        Folder of the feature store; else in the user's cache.
-
-    """
-    from llamaner.backbone import FeatureStore
-    from llamaner.reports import output
-
-    if (key is None) != all:
-        raise ConfigurationError("say which features to delete: a key, or --all")
-    freed = FeatureStore(store).clear(key)
-    output.print(f"{freed / 2**20:,.1f} MiB freed")
     return 0
 
 
@@ -548,6 +448,15 @@ def _load(
         model or shipped_tagger(),
         **{name: value for name, value in given.items() if value is not None},
     )
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, tuple):
+        return " to ".join(str(_rounded(part)) for part in value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    # Shares and seconds need their digits, speeds and memory do not.
+    return f"{value:,.2f}" if isinstance(value, float) else value
 
 
 def _output_format(chosen: OutputFormat) -> Literal["text", "jsonl", "conll"]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llamaner.errors import ConfigurationError
+from llamaner.presets import Preset, with_preset
 
 RUN_CONFIGURATION = Path("training", "configuration.json")
 """Where in a tagger's folder its run keeps what it was started with."""
@@ -44,9 +45,18 @@ class BackboneSettings(BaseModel):
         Parameter(consume_multiple=True, negative=""),
         Field(
             description="Blocks whose outputs are used: 0 is the embedding, 1 the first block, "
-            "-1 the last. By default five between 30% and 87% of the depth."
+            "-1 the last. By default five that are spread over the part of the depth that is read."
         ),
     ] = ()
+    depth: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Part of the model that is read, where no layers are given: the blocks "
+            "above are not loaded.",
+        ),
+    ] = 0.87
     pooling: Annotated[Pooling, Field(description="How a word's subwords become one vector.")] = (
         "last"
     )
@@ -71,9 +81,10 @@ class BackboneSettings(BaseModel):
     attention: Annotated[
         str,
         Field(
-            pattern=r"^(causal|bidirectional(:\d+-\d+(,\d+-\d+)*)?)$",
-            description="'causal', 'bidirectional' (every block sees what follows), or "
-            "'bidirectional:13-26' (these blocks do).",
+            pattern=r"^(causal|bidirectional(:upper|:\d+-\d+(,\d+-\d+)*)?)$",
+            description="'causal', 'bidirectional' (every block sees what follows), "
+            "'bidirectional:13-26' (these blocks do), or 'bidirectional:upper' (those above two "
+            "fifths of the depth, which LoRA adapts unless it is told otherwise).",
         ),
     ] = "causal"
     window: Annotated[
@@ -169,12 +180,28 @@ class LoraSettings(BaseModel):
     learning_rate: Annotated[
         float, Field(gt=0, description="Highest learning rate of the updates.")
     ] = 5e-4
+    gradient_checkpointing: Annotated[
+        bool | None,
+        Field(
+            description="Compute the adapted blocks a second time in each step instead of keeping "
+            "what they computed: less memory, more time, the same result. By default everywhere "
+            "but on a CPU."
+        ),
+    ] = None
 
 
 class TrainingConfiguration(BaseModel):
     """What ``llamaner train`` needs to know; only ``train`` has no default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: Annotated[
+        Preset,
+        Field(
+            description="Other defaults: 'fast' reads half of the backbone, once, and tags several "
+            "times as fast; 'accurate' adapts the backbone, for which a GPU or an hour is needed."
+        ),
+    ] = "default"
 
     train: Annotated[
         str | None, Field(description="Corpus to learn from: CoNLL or JSONL file, or dataset.")
@@ -232,6 +259,13 @@ class TrainingConfiguration(BaseModel):
             "and saved; 0 leaves it out.",
         ),
     ] = 0.999
+    mixed_precision: Annotated[
+        bool,
+        Field(
+            description="Multiply the network's matrices in bfloat16 while it learns, where the "
+            "machine computes it natively. Weights, CRF and tagging stay in float32."
+        ),
+    ] = True
     adapt: Annotated[
         Adaptation,
         Field(
@@ -250,9 +284,30 @@ class TrainingConfiguration(BaseModel):
     backbone: Annotated[BackboneSettings, Parameter(name="*")] = BackboneSettings()
     head: Annotated[HeadSettings, Parameter(name="*")] = HeadSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_preset(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("preset") in get_args(Preset):
+            return with_preset(given["preset"], given)
+        return given
+
     def explicit(self) -> dict[str, Any]:
         """Only the fields that were given."""
         return self.model_dump(exclude_unset=True)
+
+    def recipe(self) -> dict[str, Any]:
+        """What makes the tagger another one than the defaults would, as TOML can hold it.
+
+        Without the data, and without what only this machine has: its folders and devices. What a
+        preset chose is named setting by setting: the preset may be another one some day.
+        """
+        machine: dict[str, Any] = {"backbone": {"device", "token_budget"}}
+        machine |= dict.fromkeys(("train", "dev", "output", "store", "report", "preset"), True)
+        found = self.model_dump(mode="json", exclude_defaults=True, exclude=machine)
+        local = Path(self.backbone.model).expanduser()
+        if "model" in found.get("backbone", {}) and local.exists():
+            found["backbone"]["model"] = local.resolve().name
+        return {name: value for name, value in found.items() if value != {}}
 
 
 class Inputs(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -45,6 +46,22 @@ def read_texts(
     return _standard_input(lines=lines, language=language)
 
 
+def read_arguments(arguments: Sequence[str], *, language: str) -> Iterator[Document]:
+    """The documents of some arguments, each a file's name or else a text.
+
+    What names no file and has no white space is a file that is missing. Raises what
+    ``read_texts`` raises.
+    """
+    return chain.from_iterable(
+        [
+            read_texts(argument, (), lines=False, language=language)
+            if _is_text(argument)
+            else read_texts(None, (argument,), lines=False, language=language)
+            for argument in arguments
+        ]
+    )
+
+
 def write_documents(
     documents: Iterable[Document], format: Literal["text", "jsonl", "conll"]
 ) -> None:
@@ -65,6 +82,11 @@ def _write_conll(document: Document, *, first: bool) -> None:
     if not first and "docstart" not in document.metadata:
         sys.stdout.write("-DOCSTART- O\n\n")
     write_conll(Corpus((document,)), sys.stdout)
+
+
+def _is_text(argument: str) -> bool:
+    # Not by pathlib, which raises for a text that is too long to be a name.
+    return argument.split() != [argument] and not os.path.exists(argument)
 
 
 def _checked(text: str) -> str:

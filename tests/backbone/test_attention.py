@@ -56,6 +56,7 @@ def oracle(folder, text, layers, unmasked):
         ("bidirectional", {1, 2, 3, 4}),
         ("bidirectional:2-3", {2, 3}),
         ("bidirectional:1-1,3-4", {1, 3, 4}),
+        ("bidirectional:upper", {3, 4}),
     ],
 )
 def test_vectors_equal_the_oracle(model_folder, settings_of, attention, unmasked):

@@ -71,6 +71,22 @@ def test_vectors_equal_the_oracle(any_model_folder, settings_of, pooling, repeat
         np.testing.assert_allclose(found, expected, atol=TOLERANCE)
 
 
+def test_equal_passages_are_read_once(model_folder, settings_of):
+    backbone, read = Backbone(settings_of(model_folder)), []
+    backbone.blocks.register_forward_pre_hook(lambda _, args: read.extend(args[1].tolist()))
+    one, other, third = sentences()
+    # The same characters in other words have vectors of their own.
+    divided = Sentence(one.text, tuple((i, i + 1) for i in range(len("EU"))))
+    found = vectors(backbone, [one, other, one, divided, third, Sentence("", ()), one])
+    assert len(read) == 4
+    assert found[5] is None
+    assert len(found[3]) == 2
+    for index in (2, 6):
+        np.testing.assert_array_equal(found[index], found[0])
+    for sentence, alone in ((one, found[0]), (other, found[1]), (divided, found[3])):
+        np.testing.assert_allclose(alone, vectors(backbone, [sentence])[0], atol=TOLERANCE)
+
+
 def test_a_causal_model_without_repeat_does_not_see_what_follows(model_folder, settings_of):
     alone = Backbone(settings_of(model_folder, repeat=0))
     a, b = vectors(alone, sentences(["The bank of England", "The bank of Ireland"]))
@@ -133,10 +149,11 @@ def test_the_last_layer_is_the_last_blocks_output(model_folder, settings_of):
 
 
 def test_layers():
-    assert choose_layers((), 30) == (9, 12, 18, 22, 26)
-    assert choose_layers((-1, 2, 2, -3), 4) == (2, 4)
+    assert choose_layers((), 30, 0.87) == (9, 12, 18, 22, 26)
+    assert choose_layers((), 30, 0.5) == (5, 7, 10, 13, 15)
+    assert choose_layers((-1, 2, 2, -3), 4, 0.87) == (2, 4)
     with pytest.raises(ConfigurationError, match="layers 0 to 4"):
-        choose_layers((5,), 4)
+        choose_layers((5,), 4, 0.87)
 
 
 def test_the_key_tells_all_that_changes_vectors(model_folder, settings_of):

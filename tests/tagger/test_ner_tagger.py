@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 
 import pytest
 import torch
@@ -112,6 +113,25 @@ def test_a_stream_of_documents_keeps_order_and_threshold(tagger, monkeypatch):
     assert all(d.entities == streamed[0].entities for d in streamed)
     (strict,) = tagger.tag_stream(iter(documents[:1]), min_confidence=0.9)
     assert strict.entities == tuple(e for e in streamed[0].entities if e.confidence >= 0.9)
+
+
+def test_a_stream_holds_no_document_that_was_handed_over(tagger, monkeypatch):
+    monkeypatch.setattr("llamaner.tagger.ner_tagger._WORDS_IN_STREAM", 60)
+    given, taken = [], []
+
+    def documents():
+        for number in range(40):
+            document = Document(TEXT, segment(TEXT), str(number))
+            given.append(weakref.ref(document))
+            yield document
+
+    for tagged in tagger.tag_stream(documents()):
+        # At the most the last one, which closed the part.
+        assert sum(document() is not None for document in given) <= 1
+        assert all(document() is None for document in taken)
+        taken.append(weakref.ref(tagged))
+        del tagged
+    assert len(taken) == len(given) == 40
 
 
 def test_save_and_load_give_the_same_tagger(tagger, saved):

@@ -70,6 +70,24 @@ def test_characters_equal_a_padded_convolution_of_each_word(words):
         torch.testing.assert_close(row[None], answers.amax(2), atol=1e-5, rtol=1e-5)
 
 
+@given(st.text(max_size=9), st.lists(st.text(max_size=6), max_size=8))
+def test_each_distinct_word_is_spelled_once_in_the_alphabets_order(known, words):
+    alphabet = Alphabet(list(dict.fromkeys(known)))
+    spelled = alphabet.spell(words)
+    distinct = list(dict.fromkeys(words))
+    numbers = {character: i + 2 for i, character in enumerate(alphabet.characters)}
+    expected = [[0, *(numbers.get(character, 1) for character in w), 0] for w in distinct]
+    assert spelled.ids.tolist() == [number for word in expected for number in word]
+    assert spelled.lengths.tolist() == [len(word) for word in expected]
+    assert [distinct[i] for i in spelled.words.int().tolist()] == words
+
+
+@pytest.mark.parametrize("unknown", ["\ud800", "\U0010ffff", "\0"])
+def test_characters_outside_the_alphabet_are_one_unknown_character(unknown):
+    spelled = Alphabet("za").spell([f"a{unknown}z", ""])
+    assert spelled.ids.tolist() == [0, 3, 1, 2, 0, 0, 0]
+
+
 def test_a_word_of_10_000_characters_is_read_to_its_end():
     alphabet = Alphabet("ab")
     cnn = CharacterCnn(len(alphabet), 6)

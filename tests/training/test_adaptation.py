@@ -1,5 +1,6 @@
 """The backbone learns together with the head, and is saved, loaded and resumed with it."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,11 +14,14 @@ from llamaner.configuration import (
     TrainingConfiguration,
 )
 from llamaner.corpus import decode, encode, read_corpus
+from llamaner.errors import ConfigurationError
 from llamaner.evaluation import evaluate
 from llamaner.tagger import NerTagger
 from llamaner.training import train
-from llamaner.training.adaptation import AdaptedExamples, clipped_tags
+from llamaner.training.adaptation import AdaptedExamples, backbone_to_adapt, clipped_tags
 from llamaner.training.averaging import WeightAverage
+
+LORA = LoraSettings(rank=4, first_block=3, learning_rate=5e-3)
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def configured(corpora, model_folder, tmp_path):
             "learning_rate": 5e-3,
             "weight_averaging": 0.9,
             "adapt": "lora",
-            "lora": LoraSettings(rank=4, first_block=3, learning_rate=5e-3),
+            "lora": LORA,
             "backbone": backbone,
             "head": HeadSettings(lstm_width=16, character_width=16),
         }
@@ -58,12 +62,27 @@ def test_what_was_learnt_is_saved_and_tags_alike(configured, corpora, tmp_path):
     assert losses[-1] < losses[0]
     loaded = NerTagger.from_pretrained(tmp_path / "tagger")
     assert loaded.adapter is not None
+    card = (tmp_path / "tagger/README.md").read_text("utf-8")
+    assert "LoRA of rank 4 in the blocks from 3 on" in card
+    assert "[lora]\nrank = 4\n" in card
     assert any(w.abs().max() > 0 for n, w in loaded.adapter.weights.items() if "lora_B" in n)
     dev = read_corpus(corpora / "dev.conll").documents
     tagged = evaluate(dev, [d.sentences for d in loaded.tag_documents(dev)])
     best = max(row["dev_f1"] for row in result.history)
     assert tagged.strict.overall.f1 == pytest.approx(best, abs=0.02)  # merged, and in float16
     assert tagged.strict.overall.f1 == result.evaluation.strict.overall.f1
+
+
+def test_layers_below_the_adapted_blocks_are_left_out_or_refused(model_folder):
+    def settings(**changes):
+        return BackboneSettings(model=str(model_folder), **changes)
+
+    by_default = Backbone(settings()).layers
+    assert by_default[0] == 1
+    assert backbone_to_adapt(settings(), LoraSettings(first_block=3)).layers == by_default[1:]
+    assert backbone_to_adapt(settings(layers=(2, 4)), LoraSettings(first_block=3)).layers == (2, 4)
+    with pytest.raises(ConfigurationError, match="layers from 3 on can be used, not 1, 2: choose"):
+        backbone_to_adapt(settings(layers=(1, 2, 4)), LoraSettings(first_block=4))
 
 
 def test_a_run_goes_on_to_the_same_result(configured, tmp_path, monkeypatch):
@@ -83,6 +102,56 @@ def test_a_run_goes_on_to_the_same_result(configured, tmp_path, monkeypatch):
     resumed = train(configured(), resume=True)
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
     assert [row["dev_f1"] for row in resumed.history] == [row["dev_f1"] for row in whole.history]
+
+
+def test_recomputation_changes_nothing_but_memory(configured, tmp_path):
+    histories = [
+        train(
+            configured(
+                epochs=1,
+                output=tmp_path / str(recomputed),
+                lora=LORA.model_copy(update={"gradient_checkpointing": recomputed}),
+            )
+        ).history
+        for recomputed in (False, True)
+    ]
+    (kept,), (recomputed,) = histories
+    assert recomputed["loss"] == pytest.approx(kept["loss"], rel=1e-5)
+
+
+# Eight bits quantise what goes into a matrix, too: a rounding that falls otherwise makes a step.
+@pytest.mark.parametrize(("quantization", "tolerance"), [("4bit", 0.01), ("8bit", 0.1)])
+def test_a_tagger_with_a_quantised_backbone_reads_as_it_was_judged(
+    configured, corpora, tmp_path, monkeypatch, quantization, tolerance
+):
+    judged = []
+    dev_vectors = AdaptedExamples.dev_vectors
+
+    def kept(self):
+        judged.append(dev_vectors(self))
+        return judged[-1]
+
+    monkeypatch.setattr(AdaptedExamples, "dev_vectors", kept)
+    backbone = configured().backbone.model_copy(update={"quantization": quantization})
+    result = train(configured(backbone=backbone))
+    losses = [row["loss"] for row in result.history]
+    assert losses[-1] < losses[0]
+
+    loaded = NerTagger.from_pretrained(tmp_path / "tagger")
+    assert loaded.backbone.settings.quantization == quantization
+    dev = read_corpus(corpora / "dev.conll").documents
+    found = dict(loaded.backbone.embed_sentences(dev))
+    differences = [
+        np.abs(found[index].astype(float) - vectors)
+        for index, vectors in enumerate(judged[result.best_epoch - 1])
+        if len(vectors)
+    ]
+    assert max(difference.max() for difference in differences) < tolerance
+    frozen = dict(Backbone(backbone.model_copy(update={"layers": (2, 4)})).embed_sentences(dev))
+    assert max(np.abs(found[i].astype(float) - frozen[i]).max() for i in found) > 5 * tolerance
+    tagged = evaluate(dev, [d.sentences for d in loaded.tag_documents(dev)])
+    best = max(row["dev_f1"] for row in result.history)
+    assert tagged.strict.overall.f1 == pytest.approx(best, abs=0.02)
 
 
 def test_every_gold_word_is_learnt_from_once(configured, corpora, tmp_path):

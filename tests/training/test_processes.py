@@ -12,7 +12,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from llamaner.backbone import Backbone, FeatureStore
-from llamaner.configuration import BackboneSettings, HeadSettings, TrainingConfiguration
+from llamaner.configuration import (
+    BackboneSettings,
+    HeadSettings,
+    LoraSettings,
+    TrainingConfiguration,
+)
 from llamaner.corpus import Corpus, read_corpus, sample_corpus, write_conll
 from llamaner.training import train
 from llamaner.training.processes import averaged, share_of
@@ -62,6 +67,11 @@ def test_gradients_of_the_shares_make_that_of_the_batch(monkeypatch, size):
         torch.testing.assert_close(found.grad, expected.grad)
 
 
+def _lines(settings):
+    """Settings as lines of TOML."""
+    return [f"{n} = {json.dumps(v)}" for n, v in settings.model_dump(exclude_none=True).items()]
+
+
 def torchrun(configuration, path, *flags):
     """Run `llamaner train` in two processes; what they printed."""
     path.write_text(
@@ -74,13 +84,16 @@ def torchrun(configuration, path, *flags):
                 f"epochs = {configuration.epochs}",
                 f"batch_size = {configuration.batch_size}",
                 f"learning_rate = {configuration.learning_rate}",
+                f"adapt = {configuration.adapt!r}",
+                "[lora]",
+                *_lines(configuration.lora),
                 "[backbone]",
                 f"model = {configuration.backbone.model!r}",
                 'precision = "float32"',
                 'device = "cpu"',
                 "layers = [1, 3]",
                 "[head]",
-                *(f"{n} = {json.dumps(v)}" for n, v in configuration.head.model_dump().items()),
+                *_lines(configuration.head),
             ]
         )
     )
@@ -95,28 +108,41 @@ def torchrun(configuration, path, *flags):
     return result
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_same_features_and_scores(model_folder, tmp_path):
+@pytest.fixture
+def configured(model_folder, tmp_path):
+    """A function from the name of a run, and changes, to its configuration."""
     for split, count in (("train", 30), ("dev", 8)):
         documents = sample_corpus(split).documents[:count]
         write_conll(Corpus(documents, "BIO"), tmp_path / f"{split}.conll")
 
-    def configured(name):
-        return TrainingConfiguration(
-            train=str(tmp_path / "train.conll"),
-            dev=str(tmp_path / "dev.conll"),
-            output=tmp_path / name,
-            store=tmp_path / f"{name}-store",
-            epochs=10,
-            batch_size=7,
-            learning_rate=1e-2,
-            backbone=BackboneSettings(
+    def make(name, **changes):
+        values = {
+            "train": str(tmp_path / "train.conll"),
+            "dev": str(tmp_path / "dev.conll"),
+            "output": tmp_path / name,
+            "store": tmp_path / f"{name}-store",
+            "epochs": 10,
+            "batch_size": 7,
+            "learning_rate": 1e-2,
+            "backbone": BackboneSettings(
                 model=str(model_folder), precision="float32", device="cpu", layers=(1, 3)
             ),
             # What dropout leaves out depends on the number of processes.
-            head=HeadSettings(lstm_width=16, character_width=16, dropout=0, word_dropout=0),
-        )
+            "head": HeadSettings(lstm_width=16, character_width=16, dropout=0, word_dropout=0),
+        }
+        return TrainingConfiguration(**{**values, **changes})
 
+    return make
+
+
+def losses_of(output):
+    """The loss of each epoch of a run."""
+    lines = (output / "training/metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_features_and_scores(configured, tmp_path):
     alone = train(configured("alone"))
     result = torchrun(configured("together"), tmp_path / "run.toml")
     scores = json.loads(result.stdout)
@@ -136,8 +162,34 @@ def test_two_processes_give_the_same_features_and_scores(model_folder, tmp_path)
     f1 = alone.evaluation.strict.overall.f1
     assert f1 > 0
     assert scores["strict"]["overall"]["f1"] == pytest.approx(f1, abs=1e-9)
-    lines = (tmp_path / "together/training/metrics.jsonl").read_text().splitlines()
-    losses = [json.loads(line)["loss"] for line in lines]
-    assert losses == pytest.approx([row["loss"] for row in alone.history], rel=1e-3)
+    losses = [row["loss"] for row in alone.history]
+    assert losses_of(tmp_path / "together") == pytest.approx(losses, rel=1e-3)
     first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("alone", "together"))
     assert all(torch.allclose(first[n], second[n], atol=0.05) for n in first)
+
+
+@pytest.mark.slow
+def test_two_processes_adapt_the_backbone_alike(configured, tmp_path):
+    changes = {
+        "epochs": 3,
+        "adapt": "lora",
+        "lora": LoraSettings(
+            rank=4, first_block=2, dropout=0, learning_rate=5e-3, gradient_checkpointing=True
+        ),
+    }
+    alone = train(configured("alone", **changes))
+    result = torchrun(configured("together", **changes), tmp_path / "run.toml")
+    scores = json.loads(result.stdout)
+    assert scores["best_epoch"] == alone.best_epoch
+    f1 = alone.evaluation.strict.overall.f1
+    assert scores["strict"]["overall"]["f1"] == pytest.approx(f1, abs=0.01)
+    losses = [row["loss"] for row in alone.history]
+    assert losses[-1] < losses[0]
+    assert losses_of(tmp_path / "together") == pytest.approx(losses, rel=1e-3)
+    first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("alone", "together"))
+    assert first.keys() == second.keys()
+    updates = [name for name in first if "lora_B" in name]
+    assert len(updates) == 2 * 7  # they begin at zero
+    for name in updates:
+        assert first[name].abs().max() > 1e-3
+        assert (first[name] - second[name]).float().norm() < 0.05 * first[name].float().norm()

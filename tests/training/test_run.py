@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from llamaner.configuration import BackboneSettings, HeadSettings, TrainingConfiguration
-from llamaner.corpus import Corpus, Document, sample_corpus, write_conll
+from llamaner.corpus import Corpus, Document, read_conll, sample_corpus, write_conll
 from llamaner.errors import CheckpointError, ConfigurationError
 from llamaner.tagger import NerTagger
 from llamaner.training import resumed_configuration, train
@@ -118,6 +118,36 @@ def test_the_report_of_the_best_epoch_is_written_at_the_end(configured, capsys, 
     train(configured(epochs=1, report=True), overwrite=True)
     assert not page.exists()
     assert 'pip install "llamaner[report]"' in capsys.readouterr().err
+
+
+def test_a_card_of_the_best_epoch_is_written_at_the_end(configured, corpora):
+    result = train(configured(epochs=2, recased=0.5))
+    folder = configured().output
+    card = (folder / "README.md").read_text("utf-8")
+    overall = result.evaluation.strict.overall
+    assert f"| **{overall.f1:.4f}** | {overall.interval[0]:.4f} to" in card
+    assert "Learned from train.conll; the best epoch, " in card
+    assert "was chosen by dev.conll" in card
+    original = read_conll(corpora / "train.conll")
+    assert f"| words | {sum(map(len, original.sentences)):,} |" in card
+    assert "| unseen |" in card
+    assert str(corpora) not in card
+    about = NerTagger.from_pretrained(folder).config.training
+    assert about["settings"]["head"] == {"lstm_width": 16, "character_width": 16}
+    assert about["settings"]["backbone"]["layers"] == [1, 3]
+    assert not {"train", "output", "store"} & about["settings"].keys()
+
+
+def test_a_card_that_was_edited_stays(configured, capsys):
+    train(configured(epochs=1))
+    path = configured().output / "README.md"
+    first = path.read_text("utf-8")
+    train(configured(epochs=1, seed=1), overwrite=True)
+    assert path.read_text("utf-8") != first
+    path.write_text("# Ours\n")
+    train(configured(epochs=1), overwrite=True)
+    assert path.read_text("utf-8") == "# Ours\n"
+    assert "README.md stays as it is" in capsys.readouterr().err
 
 
 def test_curves_of_the_loss_and_of_each_label_are_in_tensorboard(configured):

@@ -13,6 +13,14 @@ from torch import Tensor, nn
 
 from llamaner.errors import ConfigurationError
 
+UPPER = 0.4
+"""Blocks above this part of the depth are the upper ones."""
+
+
+def first_upper_block(depth: int) -> int:
+    """The lowest of the upper blocks, counted from 1."""
+    return round(UPPER * depth) + 1
+
 
 def unmasked_blocks(attention: str, depth: int) -> frozenset[int]:
     """The blocks, counted from 1, that ``attention`` lets see what follows.
@@ -22,6 +30,8 @@ def unmasked_blocks(attention: str, depth: int) -> frozenset[int]:
     name, _, ranges = attention.partition(":")
     if name == "causal":
         return frozenset()
+    if ranges == "upper":
+        return frozenset(range(first_upper_block(depth), depth + 1))
     blocks: set[int] = set()
     for part in (ranges or f"1-{depth}").split(","):
         first, last = map(int, part.split("-"))

@@ -29,6 +29,7 @@ from llamaner.backbone.blocks import (
 from llamaner.backbone.budget import TokenBudget, choose_budget, free_bytes
 from llamaner.backbone.loading import require_quantization
 from llamaner.backbone.passages import Passage, passages
+from llamaner.backbone.plan import weight_bytes
 from llamaner.backbone.rows import Reading, Row
 from llamaner.backbone.source import find_model
 from llamaner.backbone.tokenizer import BackboneTokenizer
@@ -60,14 +61,15 @@ class Backbone:
         self.settings = settings or BackboneSettings()
         self.adapter = adapter
         source = find_model(self.settings.model, self.settings.revision)
+        self.licence = source.licence()
         self.fingerprint = source.fingerprint()
         self._folder: Path = (
             unpacked_gguf(source.path, self.fingerprint) if source.is_gguf else source.path
         )
-        config = read_config(self._folder)
+        config = self._config = read_config(self._folder)
         self.width: int = config.hidden_size
         self.depth: int = config.num_hidden_layers
-        self.layers = choose_layers(self.settings.layers, self.depth)
+        self.layers = choose_layers(self.settings.layers, self.depth, self.settings.depth)
         self.device = choose_device(self.settings.device)
         self.precision = choose_precision(self.settings.precision, self.device)
         require_quantization(self.settings.quantization, self.device)
@@ -84,10 +86,10 @@ class Backbone:
 
     @cached_property
     def blocks(self) -> Blocks:
-        """The blocks up to the highest layer used, with the adapter added to their weights."""
+        """The blocks up to the highest layer used, with the adapter added to them."""
         blocks = self.load_blocks(self.layers)
         if self.adapter is not None:
-            self.adapter.merge_into(blocks)
+            self.adapter.add_to(blocks)
         return blocks
 
     @cached_property
@@ -97,6 +99,12 @@ class Backbone:
             return TokenBudget(self.settings.token_budget)
         free = free_bytes(self.device)
         return TokenBudget(choose_budget(free, self._bytes_per_subword, self.device))
+
+    def memory(self, subwords: int) -> int:
+        """Bytes of the weights, and of a batch of so many subwords at most."""
+        blocks = max(1, *self.layers)
+        weights = weight_bytes(self._config, blocks, self.precision, self.settings.quantization)
+        return weights + subwords * self._bytes_per_subword
 
     def load_blocks(self, layers: tuple[int, ...], *, first: int = 1) -> Blocks:
         """The blocks from ``first`` to the highest of ``layers``, without the adapter."""
@@ -148,12 +156,16 @@ class Backbone:
         """Each passage's index and the vectors (T, L, D) of its words.
 
         Passages come as they are finished, longest first among each 8,192; one without words has
-        no vectors and does not come.
+        no vectors and does not come. Equal ones are read once, and come with the same array.
         """
-        remaining = iter(range(len(passages)))
+        equal: dict[tuple[str, tuple[tuple[int, int], ...]], list[int]] = {}
+        for index, passage in enumerate(passages):
+            equal.setdefault((passage.text, passage.spans), []).append(index)
+        remaining = iter(equal.values())
         while part := list(islice(remaining, _PASSAGES_AT_ONCE)):
-            for index, vectors in self._embed_part([passages[i] for i in part]):
-                yield part[index], vectors
+            for number, vectors in self._embed_part([passages[indices[0]] for indices in part]):
+                for index in part[number]:
+                    yield index, vectors
 
     def embed_sentences(self, documents: Sequence[Document]) -> Iterator[tuple[int, Vectors]]:
         """The vectors (T, L, D) of each sentence that has words, as ``embed`` finishes them.

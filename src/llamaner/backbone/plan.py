@@ -75,7 +75,7 @@ def plan_memory(settings: BackboneSettings, *, words: int = 0, sentences: int = 
     """
     config = find_config(settings.model, settings.revision)
     device = choose_device(settings.device)
-    layers = choose_layers(settings.layers, config.num_hidden_layers)
+    layers = choose_layers(settings.layers, config.num_hidden_layers, settings.depth)
     precision = choose_precision(settings.precision, device)
     program = psutil.Process().memory_info().rss + TOKENIZER_BYTES * config.vocab_size
     # What this process has taken already, extraction would take as well.

@@ -1,10 +1,18 @@
-"""Transformers prints bars and reports of its own; LlamaNER says what matters itself."""
+"""Libraries print bars and reports of their own; LlamaNER says what matters itself."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+_OF_NO_USE = {
+    # Of weights that are packed for inference, which ours are not (`loading`).
+    "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",
+    # Each time that a matrix in 8 bits is used.
+    "bitsandbytes.autograd._functions": "MatMul8bitLt: inputs will be cast",
+}
 
 
 @contextmanager
@@ -23,3 +31,16 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def quiet_bitsandbytes() -> None:
+    """From now on two of its warnings, which no user can act upon, are not shown.
+
+    peft imports bitsandbytes wherever it is installed, so call this before either is imported.
+    """
+    for name in _OF_NO_USE:
+        logging.getLogger(name).addFilter(_is_of_use)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_OF_NO_USE[record.name])

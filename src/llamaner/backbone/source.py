@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llamaner.backbone.default_model import default_model_file
+from yaml import YAMLError
+
+from llamaner.backbone.default_model import HUB_ID, LICENCE, default_model_file
 from llamaner.errors import BackboneError
 from llamaner.terminal import status
 
@@ -27,6 +30,8 @@ DESCRIPTIONS = (
     "vocab.json",
     "merges.txt",
 )
+README = "README.md"
+"""Where the hub's models say under which licence they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class ModelSource:
     """A model on this machine: ``path`` is a folder with safetensors, or a GGUF file."""
 
     path: Path
+    known_licence: str | None = None
 
     @property
     def is_gguf(self) -> bool:
@@ -49,6 +55,29 @@ class ModelSource:
             return file_sha256(self.path)
         files = {file.name: file_sha256(file) for file in model_files(self.path)}
         return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+    def licence(self) -> str | None:
+        """The licence as the README.md beside the weights names it, as ``apache-2.0``, if it does.
+
+        Where it calls a licence ``other``, it is that one's name.
+        """
+        if self.known_licence is not None:
+            return self.known_licence
+        folder = self.path.parent if self.is_gguf else self.path
+        about = _front_matter(folder / README)
+        fields = ("license_name", "license") if about.get("license") == "other" else ("license",)
+        names = (about[field] for field in fields if isinstance(about.get(field), str))
+        return next(names, None)
+
+
+def _front_matter(readme: Path) -> Mapping[str, Any]:
+    """The YAML at the head of a model's README.md; nothing where there is none to be read."""
+    from huggingface_hub import metadata_load
+
+    try:
+        return metadata_load(readme) or {}
+    except (OSError, ValueError, YAMLError):
+        return {}
 
 
 def file_sha256(path: Path) -> str:
@@ -72,7 +101,7 @@ def find_model(model: str, revision: str | None = None) -> ModelSource:
     Raises ``BackboneError`` saying what to do where there is none.
     """
     if model == DEFAULT:
-        return ModelSource(default_model_file())
+        return ModelSource(default_model_file(), known_licence=LICENCE)
     path = Path(model).expanduser()
     if path.is_file():
         return ModelSource(_gguf_file(path))
@@ -81,6 +110,22 @@ def find_model(model: str, revision: str | None = None) -> ModelSource:
     if looks_like_path(model):
         raise BackboneError(f"{model}: there is no such folder or GGUF file")
     return ModelSource(_download(model, revision))
+
+
+def hub_id(model: str) -> str | None:
+    """The hub's model that ``model`` names, or was made of; ``None`` for other folders and files.
+
+    What was a folder on another machine is none of the hub's either.
+    """
+    if model == DEFAULT:
+        return HUB_ID
+    elsewhere = looks_like_path(model) or "\\" in model or Path(model).expanduser().exists()
+    return None if elsewhere else model
+
+
+def model_name(model: str) -> str:
+    """What to call a model where folders of this machine say nothing."""
+    return hub_id(model) or re.split(r"[\\/]", model.rstrip("\\/"))[-1]
 
 
 def looks_like_path(model: str) -> bool:
@@ -135,7 +180,7 @@ def find_config(model: str, revision: str | None = None) -> Any:
 def _download(model: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    patterns = [*WEIGHTS, *DESCRIPTIONS]
+    patterns = [*WEIGHTS, *DESCRIPTIONS, README]
     with (
         _told_as_backbone_errors(model, revision),
         status(f"looking for {model} on the Hugging Face hub"),

@@ -5,14 +5,16 @@ from llamaner.corpus.checking import CorpusReport, FileReport, check_corpus
 from llamaner.corpus.conll import read_conll, write_conll
 from llamaner.corpus.hub import read_dataset
 from llamaner.corpus.jsonl import read_jsonl, write_jsonl
-from llamaner.corpus.reading import Format, read_corpus
+from llamaner.corpus.reading import Format, corpus_name, read_corpus
 from llamaner.corpus.schemes import LabelSpan, Scheme, decode, encode, recognise
 from llamaner.corpus.segmentation import segment
+from llamaner.corpus.size import CorpusSize, corpus_size
 from llamaner.corpus.types import Corpus, Document, Entity, Sentence
 
 __all__ = [
     "Corpus",
     "CorpusReport",
+    "CorpusSize",
     "Document",
     "Entity",
     "FileReport",
@@ -21,6 +23,8 @@ __all__ = [
     "Scheme",
     "Sentence",
     "check_corpus",
+    "corpus_name",
+    "corpus_size",
     "decode",
     "encode",
     "read_conll",

@@ -62,6 +62,16 @@ def read_corpus(
     return corpus
 
 
+def corpus_name(source: str | Path) -> str:
+    """What to call a corpus where folders of this machine say nothing: the last part of its path.
+
+    The name of a data set of the hub stays whole.
+    """
+    if str(source).startswith("hf:"):
+        return str(source)
+    return Path(source).name or Path(source).resolve().name
+
+
 def locate(source: str | Path, format: Format | None = None) -> Location:
     """Where ``source`` points, and its format unless given.
 

@@ -3,6 +3,7 @@
 from llamaner.configuration import Inputs
 from llamaner.evaluation.breakdowns import Breakdown
 from llamaner.evaluation.calibration import Calibration
+from llamaner.evaluation.card import make_card, write_card
 from llamaner.evaluation.comparison import Comparison, Difference, compare
 from llamaner.evaluation.confusion import Confusion
 from llamaner.evaluation.disagreements import Disagreement
@@ -53,6 +54,7 @@ __all__ = [
     "evaluate_predictions",
     "evaluate_tagger",
     "ill_formed_notes",
+    "make_card",
     "predict",
     "read_predictions",
     "read_systems",
@@ -61,5 +63,6 @@ __all__ = [
     "require_page",
     "strict_scores",
     "words_in_subwords",
+    "write_card",
     "write_page",
 ]

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LIKELY = 0.9
 """From this suspicion on a disagreement is called a likely annotation mistake."""
 
+HELD_OUT = "held-out documents"
+"""The name of dev data that a run set aside from its training data."""
+
 NO_CONFIDENCE = "these predictions have no confidences, as a tagger or its JSON lines have them"
 NOTHING_FOUND = "the system found nothing"
 NO_TRAINING = "what the system was trained on is not known; name it with --train"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from llamaner.backbone import Backbone, FeatureStore
-from llamaner.configuration import BackboneSettings, Inputs, configuration_of_run
-from llamaner.corpus import Sentence, read_corpus
+from llamaner.configuration import (
+    BackboneSettings,
+    Inputs,
+    TrainingConfiguration,
+    configuration_of_run,
+)
+from llamaner.corpus import Corpus, read_corpus
 from llamaner.errors import ConfigurationError, CorpusError, LlamanerError, Problem, TaggerError
 from llamaner.evaluation.pairs import Predictions
 from llamaner.evaluation.prediction_files import TaggedData, read_predictions, read_tagged
@@ -48,7 +53,7 @@ def read_systems(paths: Sequence[Path], inputs: Inputs) -> list[System]:
 
 def report_on(system: System, inputs: Inputs) -> Report:
     """The whole report of a system; what cannot be told for want of data says so."""
-    training, no_training = _training(system, inputs)
+    corpus, no_training = training_corpus(system, inputs)
     subwords = None
     if system.tagger is not None or inputs.backbone is not None:
         backbone = system.tagger.backbone if system.tagger else _backbone(inputs)
@@ -57,7 +62,7 @@ def report_on(system: System, inputs: Inputs) -> Report:
     return analyse(
         system.predictions,
         data=inputs.data or system.predictions.name,
-        training=training,
+        training=None if corpus is None else corpus.sentences,
         subwords=subwords,
         no_training=no_training,
         no_subwords=NO_SUBWORDS,
@@ -107,22 +112,21 @@ def _require_same_gold(first: Predictions, second: Predictions, path: str) -> No
         raise CorpusError([Problem(path, None, found, advice)])
 
 
-def _training(system: System, inputs: Inputs) -> tuple[Iterable[Sentence] | None, str]:
+def training_corpus(system: System, inputs: Inputs) -> tuple[Corpus | None, str]:
     """What the system learned from, or why it is not known."""
     if inputs.train is not None:
-        return _sentences(inputs.train, inputs.word_column, inputs.tag_column), ""
+        return _corpus(inputs.train, inputs), ""
     run = None if system.tagger is None else configuration_of_run(Path(system.predictions.name))
     if run is None or run.train is None:
         return None, NO_TRAINING
     try:
-        return _sentences(run.train, run.word_column, run.tag_column), ""
+        return _corpus(run.train, run), ""
     except LlamanerError:
         return None, f"the training data {run.train} cannot be read here; name them with --train"
 
 
-def _sentences(source: str, word_column: int, tag_column: int) -> list[Sentence]:
-    corpus = read_corpus(source, word_column=word_column, tag_column=tag_column)
-    return list(corpus.sentences)
+def _corpus(source: str, columns: Inputs | TrainingConfiguration) -> Corpus:
+    return read_corpus(source, word_column=columns.word_column, tag_column=columns.tag_column)
 
 
 def _backbone(inputs: Inputs) -> Backbone:

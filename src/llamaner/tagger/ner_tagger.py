@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -177,9 +178,9 @@ class NerTagger:
             part.append(document)
             words += sum(len(sentence) for sentence in document.sentences)
             if words >= _WORDS_IN_STREAM:
-                yield from (_confident(d, min_confidence) for d in self.tag_documents(part))
-                part, words = [], 0
-        yield from (_confident(d, min_confidence) for d in self.tag_documents(part))
+                yield from self._handed_over(part, min_confidence)
+                words = 0
+        yield from self._handed_over(part, min_confidence)
 
     def tag_sentences(self, sentences: Sequence[Sentence]) -> list[Sentence]:
         """The sentences with the entities found in them, each read by itself."""
@@ -215,6 +216,13 @@ class NerTagger:
 
     def _document(self, text: str) -> Document:
         return Document(text, segment(text, self.config.language))
+
+    def _handed_over(self, part: list[Document], min_confidence: float) -> Iterator[Document]:
+        """``part`` tagged and emptied: who takes the documents alone decides how long they stay."""
+        tagged = deque(self.tag_documents(part))
+        part.clear()
+        while tagged:
+            yield _confident(tagged.popleft(), min_confidence)
 
     def _embedded(self, documents: Sequence[Document]) -> Iterator[tuple[list[int], list[Vectors]]]:
         """Indices and vectors of all sentences with words, in groups of similar length."""

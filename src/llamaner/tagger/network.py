@@ -85,9 +85,17 @@ class BiLstmCrf(nn.Module):
         scores: Tensor = self.emit(self.dropout(states))
         return scores
 
-    def loss(self, batch: WordBatch, tags: Tensor) -> Tensor:
-        """Mean over the sentences of -log p(``tags`` | words); ``tags`` (B, T) as the mask."""
-        return -self.crf.log_likelihood(self.emissions(batch), tags, batch.mask()).mean()
+    def loss(
+        self, batch: WordBatch, tags: Tensor, precision: torch.dtype = torch.float32
+    ) -> Tensor:
+        """Mean over the sentences of -log p(``tags`` | words); ``tags`` (B, T) as the mask.
+
+        Matrices before the CRF are multiplied in ``precision``; weights stay in float32.
+        """
+        lower = precision != torch.float32
+        with torch.autocast(tags.device.type, dtype=precision, enabled=lower):
+            emissions = self.emissions(batch)
+        return -self.crf.log_likelihood(emissions.float(), tags, batch.mask()).mean()
 
     def _drop_words(self, words: Tensor) -> Tensor:
         if not self.training or not self.word_dropout:

@@ -22,13 +22,35 @@ from llamaner.backbone.adapter import (
 from llamaner.backbone.assembly import Assembly, normalised, pool_rows
 from llamaner.backbone.passages import Passage
 from llamaner.backbone.rows import Row
-from llamaner.configuration import LoraSettings
+from llamaner.configuration import BackboneSettings, LoraSettings
 from llamaner.corpus import Document, Sentence
+from llamaner.errors import ConfigurationError
 from llamaner.tagger import NerTagger, WordBatch
 from llamaner.tagger.crf import UNKNOWN_TAG
 from llamaner.training.data import sentences_of
 
 _BATCHES_IN_POOL = 16
+
+
+def backbone_to_adapt(settings: BackboneSettings, lora: LoraSettings) -> Backbone:
+    """The backbone that ``settings`` describe, read at no layer below the adapted blocks.
+
+    Raises ``ConfigurationError`` where such a layer is asked for: what stands there when the
+    blocks run would not be known.
+    """
+    backbone = Backbone(settings)
+    first = for_depth(lora, backbone.depth).first_block
+    assert first is not None
+    layers = tuple(layer for layer in backbone.layers if layer >= first - 1)
+    if layers == backbone.layers:
+        return backbone
+    if settings.layers or not layers:
+        raise ConfigurationError(
+            f"blocks from {first} on are adapted, so layers from {first - 1} on can be used, not "
+            f"{', '.join(str(layer) for layer in backbone.layers if layer not in layers)}: choose "
+            "other layers, or a lower lora.first_block"
+        )
+    return Backbone(settings.model_copy(update={"layers": layers}))
 
 
 class LowerFeatures:
@@ -83,6 +105,10 @@ class AdaptedExamples:
         self._dev = LowerFeatures(backbone, store, settings, dev_documents)
         self.blocks = backbone.load_blocks(backbone.layers, first=settings.first_block)
         self.updates = nn.ParameterList(insert_adapter(self.blocks, settings))
+        if settings.gradient_checkpointing or (
+            settings.gradient_checkpointing is None and backbone.device.type != "cpu"
+        ):
+            self.blocks.recompute()
         self._pieces = _pieces(self._lower, tagger.network.crf.tags)
 
     def adapter(self) -> Adapter:
@@ -149,8 +175,8 @@ class AdaptedExamples:
     def _upper(self, lower: LowerFeatures, indices: Sequence[int]) -> Tensor:
         """States (rows, S, L, D) of the layers used."""
         states = [lower.states(i) for i in indices]
-        dtype = next(p for n, p in self.blocks.named_parameters() if "lora_" not in n).dtype
-        start = nn.utils.rnn.pad_sequence(states, batch_first=True).to(self._backbone.device, dtype)
+        start = nn.utils.rnn.pad_sequence(states, batch_first=True)
+        start = start.to(self._backbone.device, self.blocks.dtype)
         lengths = torch.tensor([len(part) for part in states], device=start.device)
         ids = torch.zeros(start.shape[:2], dtype=torch.long, device=start.device)
         with mixed_precision(self.blocks):

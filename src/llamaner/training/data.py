@@ -9,7 +9,6 @@ import torch
 
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Corpus, Document, Sentence, read_corpus
-from llamaner.corpus.casing import recased_copies
 from llamaner.errors import ConfigurationError
 from llamaner.terminal import console
 
@@ -35,7 +34,7 @@ def read_documents(
             f"warning: labels of the dev data that the training data lack, and that cannot be "
             f"found: {', '.join(sorted(missing))}"
         )
-    return [*train, *recased_copies(train, configuration.recased)], dev
+    return train, dev
 
 
 def _require_entities(documents: Sequence[Document], source: str) -> None:

@@ -21,8 +21,10 @@ from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
 from llamaner.backbone import Backbone, FeatureStore, Vectors
+from llamaner.backbone.blocks import choose_precision
 from llamaner.configuration import TrainingConfiguration
-from llamaner.corpus import Document, Sentence
+from llamaner.corpus import CorpusSize, Document, Sentence, corpus_name, corpus_size
+from llamaner.corpus.casing import recased_copies
 from llamaner.errors import CheckpointError, ConfigurationError
 from llamaner.evaluation import (
     Evaluation,
@@ -32,9 +34,10 @@ from llamaner.evaluation import (
     predict,
     strict_scores,
 )
+from llamaner.evaluation.report import HELD_OUT
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
-from llamaner.training.adaptation import AdaptedExamples
+from llamaner.training.adaptation import AdaptedExamples, backbone_to_adapt
 from llamaner.training.averaging import WeightAverage
 from llamaner.training.checkpoints import (
     RunState,
@@ -48,7 +51,7 @@ from llamaner.training.data import data_digest, read_documents, sentences_of
 from llamaner.training.examples import Examples, StoredExamples
 from llamaner.training.metrics import MetricsLog
 from llamaner.training.processes import agreed, averaged, join_processes, share_of
-from llamaner.training.reporting import write_report
+from llamaner.training.reporting import report_best_epoch
 
 DEFAULT_EPOCHS = 8
 DEFAULT_STEPS = 500
@@ -78,9 +81,10 @@ def train(
     first = processes.is_main_process
     if first and not resume:
         _require_free(configuration.output, overwrite=overwrite)
-    documents, dev_documents = read_documents(configuration)
+    original, dev_documents = read_documents(configuration)
+    documents = [*original, *recased_copies(original, configuration.recased)]
     set_seed(configuration.seed)
-    tagger = _new_tagger(configuration, Backbone(configuration.backbone), sentences_of(documents))
+    tagger = _new_tagger(configuration, _backbone(configuration), sentences_of(documents))
     with _locked(configuration.output) if first else nullcontext():
         store = FeatureStore(configuration.store, processes)
         examples = _examples(configuration, tagger, store, documents, dev_documents)
@@ -90,7 +94,8 @@ def train(
         data = data_digest(
             tagger.backbone.key, sentences_of(documents), sentences_of(dev_documents)
         )
-        run = _Run(configuration, tagger, examples, documents, dev_documents, RunState(data=data))
+        size, state = corpus_size(original), RunState(data=data)
+        run = _Run(configuration, tagger, examples, documents, size, dev_documents, state)
         if resume:
             run.resume()
         return run.to_the_end()
@@ -105,12 +110,13 @@ class _Run:
         tagger: NerTagger,
         examples: Examples,
         documents: Sequence[Document],
+        size: CorpusSize,
         dev_documents: Sequence[Document],
         state: RunState,
     ) -> None:
         self.configuration = configuration
         self.folder = configuration.output / "training"
-        self.sentences = sentences_of(documents)
+        self.sentences, self.size = sentences_of(documents), size
         self.dev_documents = dev_documents
         self.dev_sentences = sentences_of(dev_documents)
         self.tagger, self.examples, self.state = tagger, examples, state
@@ -163,6 +169,9 @@ class _Run:
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
         network = self.tagger.network.to(device)
+        native = choose_precision("auto", device) == "bfloat16"
+        mixed = configuration.mixed_precision and native
+        self.precision = torch.bfloat16 if mixed else torch.float32
         rates = {"weight_decay": configuration.weight_decay, "lr": configuration.learning_rate}
         groups: list[dict[str, Any]] = [{"params": list(network.parameters()), **rates}]
         if len(self.examples.updates):
@@ -249,7 +258,7 @@ class _Run:
         share = share_of(indices, self.processes)
         # Where there are more processes than sentences, some compute one that does not count.
         batch, tags = self.examples.load(share or indices[:1])
-        loss = self.tagger.network.loss(batch, tags)
+        loss = self.tagger.network.loss(batch, tags, self.precision)
         if self.processes.num_processes == 1:
             self.accelerator.backward(loss)
             return loss
@@ -274,11 +283,14 @@ class _Run:
         configuration, state = self.configuration, self.state
         about = {
             "llamaner": __version__,
-            "train": _name(configuration.train),
-            "dev": _name(configuration.dev),
+            "train": corpus_name(configuration.train or ""),
+            "dev": configuration.dev and corpus_name(configuration.dev),
+            "preset": configuration.preset,
             "seed": configuration.seed,
             "epoch": state.epoch,
             "dev_f1": state.best_f1,
+            "train_size": self.size.to_dict(),
+            "settings": configuration.recipe(),
         }
         self.tagger.config = self.tagger.config.model_copy(update={"training": about})
         self.tagger.adapter = self.examples.adapter()
@@ -286,13 +298,14 @@ class _Run:
 
     def _result(self) -> TrainingResult:
         tagger = NerTagger.from_pretrained(self.configuration.output)
-        gold = TaggedData.of(self.configuration.dev or "held-out documents", self.dev_documents)
+        gold = TaggedData.of(self.configuration.dev or HELD_OUT, self.dev_documents)
         found = predict(tagger, str(self.configuration.output), gold, self._saved_vectors(tagger))
-        if self.configuration.report and self.processes.is_main_process:
-            write_report(self.configuration.output, gold, found, tagger, self.sentences)
-        return TrainingResult(
-            tagger, evaluate_predictions(found), self.state.best_epoch, self.state.history
-        )
+        if self.processes.is_main_process:
+            report = report_best_epoch(self.configuration, gold, found, tagger, self.sentences)
+            evaluation = report.evaluation
+        else:
+            evaluation = evaluate_predictions(found)
+        return TrainingResult(tagger, evaluation, self.state.best_epoch, self.state.history)
 
     def _saved_vectors(self, tagger: NerTagger) -> Sequence[Vectors]:
         """The vectors of the dev sentences as the saved tagger's backbone makes them."""
@@ -342,9 +355,10 @@ def _locked(output: Path) -> Iterator[None]:
         yield
 
 
-def _name(source: str | None) -> str | None:
-    """A corpus as a saved tagger tells of it: no folders of this machine."""
-    return Path(source).name if source and Path(source).exists() else source
+def _backbone(configuration: TrainingConfiguration) -> Backbone:
+    if configuration.adapt == "none":
+        return Backbone(configuration.backbone)
+    return backbone_to_adapt(configuration.backbone, configuration.lora)
 
 
 def _new_tagger(

@@ -12,6 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from llamaner import __version__
 from llamaner.errors import ConfigurationError
 from llamaner.evaluation.comparison import Comparison
@@ -27,13 +30,13 @@ _FOR_SCRIPTS = ("name", "errors", "sentences")
 
 def can_write_pages() -> bool:
     """Whether the ``report`` extra is installed."""
-    return find_spec("jinja2") is not None and find_spec("matplotlib") is not None
+    return find_spec("matplotlib") is not None
 
 
 def require_page(path: Path) -> None:
     """Raise ``ConfigurationError`` where a page could not be made, or not be written there."""
     if not can_write_pages():
-        raise ConfigurationError(f"an HTML report needs Jinja2 and matplotlib: {NEEDED}")
+        raise ConfigurationError(f"an HTML report needs matplotlib: {NEEDED}")
     if path.is_dir():
         raise ConfigurationError(f"{path}: is a folder; name the HTML file to write")
     if not path.absolute().parent.is_dir():
@@ -55,9 +58,6 @@ def write_page(path: Path, reports: Sequence[Report], comparison: Comparison | N
 
 def render(reports: Sequence[Report], comparison: Comparison | None = None) -> str:
     """The page's HTML."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
     from llamaner.evaluation.page import plots
 
     environment = Environment(

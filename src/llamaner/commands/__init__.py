@@ -1,0 +1,1 @@
+"""Commands that belong together; ``llamaner.cli`` has the others, and puts all into one."""
