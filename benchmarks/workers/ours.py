@@ -18,12 +18,12 @@ from llamaner import (
     read_corpus,
     train,
 )
+from llamaner.presets import PRESETS
 
-PRESETS: dict[str, tuple[dict, dict]] = {
-    "default": ({}, {}),
-    "fast": ({"repeat": 0, "layers": (6, 9, 12, 15)}, {"lstm_width": 256}),
-}
-"""Settings of the backbone and of the head."""
+
+def settings_of(preset: str) -> tuple[dict, dict]:
+    """A preset's settings of the backbone and of the head."""
+    return PRESETS[preset].get("backbone", {}), PRESETS[preset].get("head", {})
 
 
 def documents_in(path: str) -> Iterator[Document]:
@@ -55,7 +55,7 @@ class Ours(Contender):
     ) -> dict:
         self.sentence = sentence
         self.data = list(read_documents(data))
-        settings, head = PRESETS[preset]
+        settings, head = settings_of(preset)
         if model:
             self.tagger = NerTagger.from_pretrained(model, precision=precision)
         else:
@@ -92,7 +92,7 @@ class Ours(Contender):
 
     def train(self, *, preset: str, backbone: str, epochs: int, folder: str, **data: str) -> dict:
         """A whole run with an empty feature store."""
-        settings, head = PRESETS[preset]
+        settings, head = settings_of(preset)
         started = time.perf_counter()
         result = train(
             TrainingConfiguration(
@@ -113,13 +113,13 @@ class Ours(Contender):
         """Fill the store with what `epochs` learns from."""
         started = time.perf_counter()
         documents = [*read_corpus(train).documents, *read_corpus(dev).documents]
-        reads = Backbone(BackboneSettings(model=backbone, **PRESETS[preset][0]))
+        reads = Backbone(BackboneSettings(model=backbone, **settings_of(preset)[0]))
         FeatureStore(store).document_features(reads, documents)
         return {"seconds": time.perf_counter() - started}
 
     def epochs(self, *, preset: str, backbone: str, width: int, folder: str, **data: str) -> dict:
         """Seconds of the second epoch of a run whose features are in the store."""
-        settings, head = PRESETS[preset]
+        settings, head = settings_of(preset)
         result = train(
             TrainingConfiguration(
                 **data,
