@@ -1,4 +1,5 @@
 # make demo: train, evaluate and tag with the bundled corpus. make test: lint, types and tests.
+# make bench: speed and memory beside other taggers (PARTS="tagging latency"; BENCH="--rounds 3").
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +7,7 @@ SAMPLE := src/llamaner/corpus/sample
 PARAGRAPH := Yesterday Amira Haddad of the Nordwind Institute flew from Oslo to Nairobi. \
 The Kenyan engineer will open the Lakeside Festival with Mayor Tomas Lindqvist on Sunday.
 
-.PHONY: demo test install install-dev clean
+.PHONY: demo test bench install install-dev clean
 
 demo: install
 	$(BIN)/llamaner train --train $(SAMPLE)/train.conll --dev $(SAMPLE)/dev.conll \
@@ -19,6 +20,10 @@ test: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/python benchmarks/bench.py $(PARTS) --json benchmarks.json \
+		--markdown docs/benchmarks.md $(BENCH)
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
@@ -36,4 +41,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-tagger .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .bench demo-tagger .mypy_cache .ruff_cache .pytest_cache .hypothesis
