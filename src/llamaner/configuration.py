@@ -259,6 +259,23 @@ class TrainingConfiguration(BaseModel):
             "and saved; 0 leaves it out.",
         ),
     ] = 0.999
+    alone: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the training documents that are learnt from a second time "
+            "sentence by sentence: else a tagger that knows sentences in their documents only is "
+            "at a loss with a lone one.",
+        ),
+    ] = 0.3
+    start_from: Annotated[
+        Path | None,
+        Field(
+            description="A tagger to go on from, with its labels, backbone, head and adapter; the "
+            "learning rates may have to be lower then."
+        ),
+    ] = None
     mixed_precision: Annotated[
         bool,
         Field(
@@ -307,6 +324,8 @@ class TrainingConfiguration(BaseModel):
         local = Path(self.backbone.model).expanduser()
         if "model" in found.get("backbone", {}) and local.exists():
             found["backbone"]["model"] = local.resolve().name
+        if self.start_from is not None:
+            found["start_from"] = self.start_from.resolve().name
         return {name: value for name, value in found.items() if value != {}}
 
 

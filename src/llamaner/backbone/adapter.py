@@ -56,7 +56,8 @@ class Adapter:
             for name, module in linear.items():
                 self._merge(name, module)
         else:
-            self._put_beside(blocks)
+            for parameter in self.insert_into(blocks):
+                parameter.data = parameter.data.to(blocks.dtype)
         blocks.requires_grad_(False).eval()
 
     def _require_fit(self, linear: Mapping[str, nn.Linear]) -> None:
@@ -80,13 +81,17 @@ class Adapter:
         update = (high @ low) * (self.settings.alpha / self.settings.rank)
         weight.copy_(weight.float() + update)
 
-    def _put_beside(self, blocks: Blocks) -> None:
+    def insert_into(self, blocks: Blocks) -> list[nn.Parameter]:
+        """Put the updates beside the weights, where they can go on learning; give them, in float32.
+
+        Raises ``BackboneError`` where they do not fit.
+        """
+        self._require_fit(adapted_linear_maps(blocks, self.settings))
         updates = insert_adapter(blocks, self.settings)
         from peft import set_peft_model_state_dict
 
         set_peft_model_state_dict(blocks.model, dict(self.weights))
-        for parameter in updates:
-            parameter.data = parameter.data.to(blocks.dtype)
+        return updates
 
 
 def adapted_linear_maps(blocks: Blocks, settings: LoraSettings) -> dict[str, nn.Linear]:

@@ -96,6 +96,7 @@ class AdaptedExamples:
         documents: Sequence[Document],
         dev_documents: Sequence[Document],
         settings: LoraSettings,
+        start: Adapter | None = None,
     ) -> None:
         backbone = tagger.backbone
         settings = for_depth(settings, backbone.depth)
@@ -104,12 +105,19 @@ class AdaptedExamples:
         self._lower = LowerFeatures(backbone, store, settings, documents)
         self._dev = LowerFeatures(backbone, store, settings, dev_documents)
         self.blocks = backbone.load_blocks(backbone.layers, first=settings.first_block)
-        self.updates = nn.ParameterList(insert_adapter(self.blocks, settings))
+        self.updates = nn.ParameterList(
+            start.insert_into(self.blocks) if start else insert_adapter(self.blocks, settings)
+        )
         if settings.gradient_checkpointing or (
             settings.gradient_checkpointing is None and backbone.device.type != "cpu"
         ):
             self.blocks.recompute()
         self._pieces = _pieces(self._lower, tagger.network.crf.tags)
+        alone = [len(pieces) == 1 for pieces in self._pieces]
+        self._kinds = [
+            [index for index, lone in enumerate(alone) if lone == kind] for kind in (False, True)
+        ]
+        """Rows of many sentences and rows of one: a batch holds about as many of either kind."""
 
     def adapter(self) -> Adapter:
         """What has been learnt."""
@@ -117,14 +125,16 @@ class AdaptedExamples:
 
     def batches(self, size: int, seed: int, epoch: int) -> list[list[int]]:
         """All rows in batches of similar length, in an order that seed and epoch decide."""
-        rng, rows = random.Random(f"{seed}/{epoch}"), self._rows_in_batch(size)
-        order = rng.sample(range(len(self)), len(self))
-        pool = rows * _BATCHES_IN_POOL
-        pools = (
-            sorted(order[i : i + pool], key=lambda index: len(self._lower.rows[index]))
-            for i in range(0, len(order), pool)
-        )
-        batches = [part[i : i + rows] for part in pools for i in range(0, len(part), rows)]
+        rng = random.Random(f"{seed}/{epoch}")
+        batches: list[list[int]] = []
+        for kind in self._kinds:
+            rows = self._rows_in_batch(kind, size)
+            order, pool = rng.sample(kind, len(kind)), rows * _BATCHES_IN_POOL
+            pools = (
+                sorted(order[i : i + pool], key=lambda index: len(self._lower.rows[index]))
+                for i in range(0, len(order), pool)
+            )
+            batches += (part[i : i + rows] for part in pools for i in range(0, len(part), rows))
         rng.shuffle(batches)
         return batches
 
@@ -163,14 +173,12 @@ class AdaptedExamples:
 
     def steps(self, size: int) -> int:
         """How many batches an epoch has."""
-        return math.ceil(len(self) / self._rows_in_batch(size))
+        return sum(math.ceil(len(kind) / self._rows_in_batch(kind, size)) for kind in self._kinds)
 
-    def __len__(self) -> int:
-        return len(self._lower.rows)
-
-    def _rows_in_batch(self, size: int) -> int:
+    def _rows_in_batch(self, kind: Sequence[int], size: int) -> int:
         """As many as hold about ``size`` sentences."""
-        return max(1, round(size * len(self) / max(1, len(self._lower.sentences))))
+        sentences = sum(len(self._pieces[index]) for index in kind)
+        return max(1, round(size * len(kind) / max(1, sentences)))
 
     def _upper(self, lower: LowerFeatures, indices: Sequence[int]) -> Tensor:
         """States (rows, S, L, D) of the layers used."""

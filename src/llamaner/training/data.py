@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -76,6 +78,24 @@ def _hold_out(corpus: Corpus) -> tuple[Sequence[Document], Sequence[Document]]:
         [document for i, document in enumerate(documents) if i not in held_out],
         [document for i, document in enumerate(documents) if i in held_out],
     )
+
+
+def copies_read_alone(
+    documents: Sequence[Document], configuration: TrainingConfiguration
+) -> list[Document]:
+    """Copies of a share of the documents, each sentence of which is read by itself.
+
+    They are the same each time, so that their features can be stored. Where sentences are read so
+    anyway there are none.
+    """
+    if configuration.backbone.context == 0:
+        return []
+    rng = random.Random(0)
+    return [
+        replace(document, coherent=False)
+        for document in documents
+        if rng.random() < configuration.alone and document.coherent and len(document.sentences) > 1
+    ]
 
 
 def sentences_of(documents: Sequence[Document]) -> list[Sentence]:

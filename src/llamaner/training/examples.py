@@ -93,5 +93,6 @@ class StoredExamples:
         """The vectors of the dev sentences."""
         return self._dev_features
 
-    def adapter(self) -> None:
-        """The backbone learns nothing."""
+    def adapter(self) -> Adapter | None:
+        """What the tagger that the run went on from had learnt."""
+        return self._tagger.backbone.adapter

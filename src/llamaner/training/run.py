@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
-from llamaner.backbone import Backbone, FeatureStore, Vectors
+from llamaner.backbone import FeatureStore, Vectors
 from llamaner.backbone.blocks import choose_precision
 from llamaner.configuration import TrainingConfiguration
-from llamaner.corpus import CorpusSize, Document, Sentence, corpus_name, corpus_size
+from llamaner.corpus import CorpusSize, Document, corpus_name, corpus_size
 from llamaner.corpus.casing import recased_copies
 from llamaner.errors import CheckpointError, ConfigurationError
 from llamaner.evaluation import (
@@ -37,7 +37,7 @@ from llamaner.evaluation import (
 from llamaner.evaluation.report import HELD_OUT
 from llamaner.tagger import NerTagger
 from llamaner.terminal import Bar, console, progress_bar
-from llamaner.training.adaptation import AdaptedExamples, backbone_to_adapt
+from llamaner.training.adaptation import AdaptedExamples
 from llamaner.training.averaging import WeightAverage
 from llamaner.training.checkpoints import (
     RunState,
@@ -47,11 +47,17 @@ from llamaner.training.checkpoints import (
     save_checkpoint,
     save_configuration,
 )
-from llamaner.training.data import data_digest, read_documents, sentences_of
+from llamaner.training.data import (
+    copies_read_alone,
+    data_digest,
+    read_documents,
+    sentences_of,
+)
 from llamaner.training.examples import Examples, StoredExamples
 from llamaner.training.metrics import MetricsLog
 from llamaner.training.processes import agreed, averaged, join_processes, share_of
 from llamaner.training.reporting import report_best_epoch
+from llamaner.training.starting import first_tagger, settings_to_go_on_with
 
 DEFAULT_EPOCHS = 8
 DEFAULT_STEPS = 500
@@ -82,12 +88,17 @@ def train(
     if first and not resume:
         _require_free(configuration.output, overwrite=overwrite)
     original, dev_documents = read_documents(configuration)
-    documents = [*original, *recased_copies(original, configuration.recased)]
+    documents = [
+        *original,
+        *recased_copies(original, configuration.recased),
+        *copies_read_alone(original, configuration),
+    ]
     set_seed(configuration.seed)
-    tagger = _new_tagger(configuration, _backbone(configuration), sentences_of(documents))
+    settled = settings_to_go_on_with(configuration)
+    tagger = first_tagger(settled, sentences_of(documents))
     with _locked(configuration.output) if first else nullcontext():
         store = FeatureStore(configuration.store, processes)
-        examples = _examples(configuration, tagger, store, documents, dev_documents)
+        examples = _examples(settled, tagger, store, documents, dev_documents)
         if first and not resume:
             _begin(configuration)
         processes.wait_for_everyone()
@@ -95,7 +106,7 @@ def train(
             tagger.backbone.key, sentences_of(documents), sentences_of(dev_documents)
         )
         size, state = corpus_size(original), RunState(data=data)
-        run = _Run(configuration, tagger, examples, documents, size, dev_documents, state)
+        run = _Run(settled, tagger, examples, documents, size, dev_documents, state)
         if resume:
             run.resume()
         return run.to_the_end()
@@ -355,22 +366,6 @@ def _locked(output: Path) -> Iterator[None]:
         yield
 
 
-def _backbone(configuration: TrainingConfiguration) -> Backbone:
-    if configuration.adapt == "none":
-        return Backbone(configuration.backbone)
-    return backbone_to_adapt(configuration.backbone, configuration.lora)
-
-
-def _new_tagger(
-    configuration: TrainingConfiguration, backbone: Backbone, sentences: Sequence[Sentence]
-) -> NerTagger:
-    labels = sorted({entity.label for sentence in sentences for entity in sentence.entities})
-    words = [word for sentence in sentences for word in sentence.words]
-    return NerTagger.create(
-        backbone, labels, words, head=configuration.head, language=configuration.language
-    )
-
-
 def _examples(
     configuration: TrainingConfiguration,
     tagger: NerTagger,
@@ -384,7 +379,8 @@ def _examples(
         "adapt = lora: the upper blocks change in each step, so features cannot be stored; the "
         "states below them are"
     )
-    return AdaptedExamples(tagger, store, documents, dev_documents, configuration.lora)
+    settings, start = configuration.lora, tagger.adapter
+    return AdaptedExamples(tagger, store, documents, dev_documents, settings, start)
 
 
 def _tell(row: dict[str, Any], epochs: int, *, best: bool) -> None:

@@ -1,0 +1,94 @@
+"""The tagger that a run begins with: a new one, or one that has learnt before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from llamaner.backbone import Backbone
+from llamaner.configuration import TrainingConfiguration
+from llamaner.corpus import Sentence
+from llamaner.errors import ConfigurationError
+from llamaner.tagger import NerTagger
+from llamaner.training.adaptation import backbone_to_adapt
+
+_FREE = {"model", "revision", "device", "precision", "token_budget", "dropout", "word_dropout"}
+"""Settings of backbone and head that may differ from those of the tagger that is gone on from."""
+
+
+def settings_to_go_on_with(configuration: TrainingConfiguration) -> TrainingConfiguration:
+    """``configuration`` with the backbone, head and adapter of the tagger to go on from, if any.
+
+    Raises ``ConfigurationError`` where other ones are asked for.
+    """
+    if configuration.start_from is None:
+        return configuration
+    tagger = NerTagger.from_pretrained(configuration.start_from)
+    config, changes = tagger.config, {}
+    for part, learnt in (("backbone", config.backbone), ("head", config.head)):
+        changes[part] = _as_learnt(getattr(configuration, part), learnt, configuration.start_from)
+    if config.lora is not None:
+        kept = {name: getattr(config.lora, name) for name in ("rank", "alpha", "first_block")}
+        changes["lora"] = configuration.lora.model_copy(update=kept)
+    return configuration.model_copy(update=changes)
+
+
+def first_tagger(configuration: TrainingConfiguration, sentences: Sequence[Sentence]) -> NerTagger:
+    """The tagger to train on ``sentences``.
+
+    Raises ``ConfigurationError`` for labels that the tagger to go on from lacks.
+    """
+    labels = {entity.label for sentence in sentences for entity in sentence.entities}
+    if configuration.start_from is None:
+        words = [word for sentence in sentences for word in sentence.words]
+        return NerTagger.create(
+            _backbone(configuration),
+            sorted(labels),
+            words,
+            head=configuration.head,
+            language=configuration.language,
+        )
+    start = NerTagger.from_pretrained(configuration.start_from)
+    if missing := sorted(labels - set(start.labels)):
+        raise ConfigurationError(
+            f"{configuration.start_from}: does not have the label{'s' * (len(missing) > 1)} "
+            f"{', '.join(missing)} of the training data; train a new tagger without start_from"
+        )
+    # With LoRA the updates go on learning beside the weights; else they are added to them.
+    merged = start.adapter if configuration.adapt == "none" else None
+    backbone = Backbone(configuration.backbone, merged)
+    if backbone.fingerprint != start.config.backbone_fingerprint:
+        raise ConfigurationError(
+            f"{configuration.start_from}: was trained on another backbone than "
+            f"{configuration.backbone.model!r}"
+        )
+    changes = {"backbone": configuration.backbone, "head": configuration.head}
+    tagger = NerTagger(
+        start.config.model_copy(update=changes), backbone=backbone, adapter=start.adapter
+    )
+    tagger.network.load_state_dict(start.network.state_dict())
+    return tagger
+
+
+def _backbone(configuration: TrainingConfiguration) -> Backbone:
+    if configuration.adapt == "none":
+        return Backbone(configuration.backbone)
+    return backbone_to_adapt(configuration.backbone, configuration.lora)
+
+
+def _as_learnt(given: BaseModel, learnt: BaseModel, folder: Path) -> BaseModel:
+    """``learnt`` with what may differ taken from ``given``."""
+    changes: dict[str, Any] = {}
+    for name in given.model_fields_set:
+        value = getattr(given, name)
+        if name in _FREE:
+            changes[name] = value
+        elif value != getattr(learnt, name):
+            raise ConfigurationError(
+                f"{folder}: was trained with {name} = {getattr(learnt, name)!r}, not {value!r}; "
+                f"leave {name} out to go on from it"
+            )
+    return learnt.model_copy(update=changes)
