@@ -1,0 +1,116 @@
+"""Runs that go on from a tagger, and documents that are learnt from sentence by sentence, too."""
+
+import pytest
+import torch
+
+from llamaner.backbone import Backbone
+from llamaner.configuration import (
+    BackboneSettings,
+    HeadSettings,
+    LoraSettings,
+    TrainingConfiguration,
+)
+from llamaner.corpus import Corpus, Document, Sentence, read_corpus, write_conll
+from llamaner.corpus.types import LabelSpan
+from llamaner.errors import ConfigurationError
+from llamaner.tagger import NerTagger
+from llamaner.training import train
+from llamaner.training.data import copies_read_alone
+from llamaner.training.starting import first_tagger, settings_to_go_on_with
+
+
+@pytest.fixture(scope="module")
+def configured(corpora, model_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("taggers")
+
+    def make(name, **changes):
+        values = {
+            "train": str(corpora / "train.conll"),
+            "dev": str(corpora / "dev.conll"),
+            "output": folder / name,
+            "store": corpora / "store",
+            "epochs": 1,
+            "batch_size": 8,
+            "learning_rate": 5e-3,
+            "report": False,
+            "adapt": "lora",
+            "lora": LoraSettings(rank=4, first_block=3, learning_rate=5e-3),
+            "backbone": BackboneSettings(
+                model=str(model_folder), precision="float32", device="cpu", layers=(2, 4), repeat=0
+            ),
+            "head": HeadSettings(lstm_width=16, character_width=16),
+        }
+        return TrainingConfiguration(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def adapted(configured):
+    """The folder of a tagger with an adapter."""
+    configuration = configured("adapted")
+    train(configuration)
+    return configuration.output
+
+
+def going_on(configured, name, folder, **changes):
+    plain = {"backbone": BackboneSettings(), "head": HeadSettings(), "lora": LoraSettings()}
+    return configured(name, start_from=folder, **{**plain, **changes})
+
+
+def sentences(corpora):
+    return list(read_corpus(corpora / "train.conll").sentences)
+
+
+def test_it_begins_with_what_was_learnt(configured, adapted, corpora):
+    learnt = NerTagger.from_pretrained(adapted)
+    configuration = going_on(configured, "frozen", adapted, adapt="none")
+    settled = settings_to_go_on_with(configuration)
+    assert settled.backbone.layers == (2, 4)
+    assert settled.head.lstm_width == 16
+    first = first_tagger(settled, sentences(corpora))
+    for name, weight in first.network.state_dict().items():
+        assert torch.equal(weight, learnt.network.state_dict()[name])
+    document = read_corpus(corpora / "dev.conll").documents[0]
+    assert first.tag_documents([document]) == learnt.tag_documents([document])
+
+
+@pytest.mark.parametrize("adapt", ["lora", "none"])
+def test_it_goes_on_and_keeps_the_adapter(configured, adapted, corpora, adapt):
+    configuration = going_on(configured, f"further-{adapt}", adapted, adapt=adapt)
+    result = train(configuration)
+    before, after = (NerTagger.from_pretrained(f) for f in (adapted, configuration.output))
+    changed = any(
+        not torch.equal(weight, after.adapter.weights[name])
+        for name, weight in before.adapter.weights.items()
+    )
+    assert changed == (adapt == "lora")
+    assert after.adapter.settings.rank == 4
+    assert not torch.equal(before.network.emit.weight, after.network.emit.weight)
+    assert result.history[0]["loss"] < train(configured(f"anew-{adapt}")).history[0]["loss"]
+    assert after.config.training["settings"]["start_from"] == "adapted"
+
+
+def test_other_labels_and_settings_are_refused(configured, adapted, corpora, tmp_path):
+    other = Sentence.from_words(["Oslo"], [LabelSpan("CITY", 0, 1)])
+    write_conll(Corpus([Document.from_sentences([other])], "BIO"), tmp_path / "other.conll")
+    with pytest.raises(ConfigurationError, match="does not have the label CITY of the training"):
+        train(going_on(configured, "x", adapted, train=str(tmp_path / "other.conll")))
+    with pytest.raises(ConfigurationError, match=r"trained with lstm_width = 16, not 32; leave"):
+        train(going_on(configured, "x", adapted, head=HeadSettings(lstm_width=32)))
+    with pytest.raises(ConfigurationError, match=r"trained with repeat = 0, not 1; leave"):
+        train(going_on(configured, "x", adapted, backbone=BackboneSettings(repeat=1)))
+
+
+def test_copies_are_read_sentence_by_sentence(configured, corpora):
+    documents = read_corpus(corpora / "train.conll").documents
+    copies = copies_read_alone(documents, configured("x", alone=1.0))
+    long = [document for document in documents if len(document.sentences) > 1]
+    assert [copy.sentences for copy in copies] == [document.sentences for document in long]
+    backbone = Backbone(configured("x").backbone)
+    assert len(backbone.passages(copies)) == sum(len(copy.sentences) for copy in copies)
+    some = copies_read_alone(documents, configured("x", alone=0.5))
+    assert 0 < len(some) < len(copies)
+    assert some == copies_read_alone(documents, configured("x", alone=0.5))
+    alone = BackboneSettings(context=0)
+    assert not copies_read_alone(documents, configured("x", alone=1.0, backbone=alone))
