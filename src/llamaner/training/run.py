@@ -17,11 +17,11 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import DataLoaderConfiguration, set_seed
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
-from transformers import get_cosine_schedule_with_warmup
 
 from llamaner import __version__
 from llamaner.backbone import FeatureStore, Vectors
 from llamaner.backbone.blocks import choose_precision
+from llamaner.backbone.quiet import quiet_bitsandbytes
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import CorpusSize, Document, corpus_name, corpus_size
 from llamaner.corpus.casing import recased_copies
@@ -171,6 +171,9 @@ class _Run:
         return self._result()
 
     def _prepare(self) -> None:
+        quiet_bitsandbytes()  # which the schedule's module imports
+        from transformers import get_cosine_schedule_with_warmup
+
         configuration, device = self.configuration, self.tagger.backbone.device
         self.processes = PartialState()
         self.accelerator = Accelerator(
