@@ -23,6 +23,15 @@ def test_each_subword_is_kept_once_with_context_on_both_sides(length, sizes):
     assert kept == list(range(length))
 
 
+@given(st.integers(1, 2000), SIZES)
+def test_no_more_is_read_than_the_overlap_takes(length, sizes):
+    size, overlap = sizes
+    found = windows(length, size, overlap)
+    assert len({window.end - window.start for window in found}) == 1
+    read = sum(window.end - window.start for window in found)
+    assert length <= read < length + (len(found) - 1) * overlap + len(found)
+
+
 def test_a_short_sentence_is_one_window():
     assert windows(5, 8, 2) == [(0, 5, 0, 5)]
 

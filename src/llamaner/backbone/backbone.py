@@ -40,7 +40,7 @@ from llamaner.terminal import status
 if TYPE_CHECKING:
     from llamaner.corpus import Document
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Raise it when the same settings begin to give other vectors: stored features are keyed by it."""
 
 _PASSAGES_AT_ONCE = 8192

@@ -22,10 +22,13 @@ def windows(length: int, size: int, overlap: int) -> list[Window]:
 
     Neighbours share at least ``overlap`` subwords and meet in the middle of what they share, so
     that each subword is read with at least ``overlap // 2`` subwords on both sides, or as many as
-    the sentence has.
+    the sentence has. There are as few as that takes, all of the same length, which is ``size`` or
+    less: full ones would overlap by more than was asked for, and be read for nothing.
     """
     if length <= size:
         return [Window(0, length, 0, length)]
-    starts = [*range(0, length - size, size - overlap), length - size]
-    cuts = [0, *((a + size + b) // 2 for a, b in pairwise(starts)), length]
-    return [Window(start, start + size, cuts[i], cuts[i + 1]) for i, start in enumerate(starts)]
+    count = -(-(length - overlap) // (size - overlap))
+    each = -(-(length + (count - 1) * overlap) // count)
+    starts = [i * (length - each) // (count - 1) for i in range(count)]
+    cuts = [0, *((a + each + b) // 2 for a, b in pairwise(starts)), length]
+    return [Window(start, start + each, cuts[i], cuts[i + 1]) for i, start in enumerate(starts)]
