@@ -11,6 +11,7 @@ from harness.statistics import ratio
 from llamaner.evaluation import strict_scores
 
 DEFAULT, FAST = "LlamaNER, default", "LlamaNER, fast"
+ACCURATE = "LlamaNER, accurate"
 DEFAULT_32 = "LlamaNER, default, float32"
 FLAIR, LLAMA = "Flair, same LLaMA", "pipeline, same LLaMA"
 BASE, BASE_16 = "pipeline, BERT-base", "pipeline, BERT-base, bfloat16"
@@ -37,6 +38,7 @@ def tagging(bench: Bench) -> Results:
         DEFAULT: bench.ours("default"),
         DEFAULT_32: bench.ours("default", precision="float32"),
         FAST: bench.ours("fast"),
+        ACCURATE: bench.ours("accurate"),
         FLAIR: lambda: Contender(
             "flair_tagger.py", "flair", {**labelled, "backbone": bench.backbone}
         ),
@@ -66,6 +68,8 @@ def tagging(bench: Bench) -> Results:
                 ("default preset / Flair, words/s", FLAIR, DEFAULT, 3.0),
                 ("default preset in float32 / Flair, words/s", FLAIR, DEFAULT_32, None),
                 ("fast preset / Flair, words/s", FLAIR, FAST, None),
+                ("accurate preset / Flair, words/s", FLAIR, ACCURATE, None),
+                ("accurate preset / pipeline with BERT-base, words/s", BASE, ACCURATE, None),
                 ("default preset / pipeline with the same LLaMA, words/s", LLAMA, DEFAULT, None),
                 ("fast preset / pipeline with BERT-base, words/s", BASE, FAST, 1.5),
                 ("fast preset / the same in bfloat16, words/s", BASE_16, FAST, None),
@@ -88,6 +92,7 @@ def latency(bench: Bench) -> Results:
     contenders = {
         DEFAULT: bench.ours("default"),
         FAST: bench.ours("fast"),
+        ACCURATE: bench.ours("accurate"),
         BASE: bench.pipeline("base"),
         BASE_16: bench.pipeline("base", dtype="bfloat16"),
         ONNX: lambda: Contender("onnx_bert.py", PEERS, {**given, "model": bench.bert("base")}),
@@ -98,6 +103,7 @@ def latency(bench: Bench) -> Results:
     pairs = [
         ("BERT-base in the pipeline / fast preset, median", BASE, FAST, 1.0),
         ("BERT-base in the pipeline / default preset, median", BASE, DEFAULT, 1.0),
+        ("BERT-base in the pipeline / accurate preset, median", BASE, ACCURATE, None),
         ("BERT-base in the pipeline, bfloat16 / fast preset, median", BASE_16, FAST, None),
         ("BERT-base in ONNX Runtime / fast preset, median", ONNX, FAST, None),
     ]
