@@ -9,10 +9,10 @@ from llamaner.tagger import shipped, shipped_tagger
 
 def test_it_finds_the_plain_cases():
     tagger = NerTagger.from_pretrained(shipped_tagger())
-    found = tagger.tag("Maria Keller of Siemens flew from Oslo to Nairobi on Monday.")
+    found = tagger.tag("Amira Haddad of the Nordwind Institute flew from Oslo to Nairobi.")
     assert [(e.text, e.label) for e in found] == [
-        ("Maria Keller", "PER"),
-        ("Siemens", "ORG"),
+        ("Amira Haddad", "PER"),
+        ("Nordwind Institute", "ORG"),
         ("Oslo", "LOC"),
         ("Nairobi", "LOC"),
     ]
