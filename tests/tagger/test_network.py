@@ -156,3 +156,20 @@ def test_without_characters():
     network = BiLstmCrf(TAGS, layers=2, width=5, alphabet_size=30, settings=settings)
     assert network.characters is None
     assert network.emissions(batch_of(WORDS)).shape == (3, 6, 5)
+
+
+def test_lower_precision_learns_nearly_the_same(network):
+    batch = batch_of(WORDS)
+    tags = torch.zeros(batch.mask().shape, dtype=torch.long)
+    losses, gradients = [], []
+    for precision in (torch.float32, torch.bfloat16):
+        network.zero_grad()
+        loss = network.loss(batch, tags, precision)
+        loss.backward()
+        assert loss.dtype == torch.float32
+        losses.append(loss.item())
+        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert gradients[1].dtype == torch.float32
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99

@@ -323,7 +323,7 @@ class _Run:
 
     def _saved_vectors(self, tagger: NerTagger) -> Sequence[Vectors]:
         """The vectors of the dev sentences as the saved tagger's backbone makes them."""
-        if tagger.adapter is None:
+        if self.configuration.adapt == "none":
             return self.examples.dev_vectors()
         found = dict(tagger.backbone.embed_sentences(self.dev_documents))
         none = np.zeros((0, len(tagger.backbone.layers), tagger.backbone.width), dtype=np.float16)
