@@ -44,9 +44,17 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; on a second Ctrl-C without waiting."""
-        self._service.draining = True
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, answer what was asked, and end.
+
+        Only from here on answers ask their client to close the connection. Before, the client
+        would come back while the socket is still open, and be reset when it is closed.
+        """
+        self._service.draining = True
+        await super().shutdown(sockets)
 
 
 def serve(load: Callable[[], NerTagger], settings: ServiceSettings) -> None:
