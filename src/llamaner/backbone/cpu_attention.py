@@ -1,6 +1,6 @@
 """Attention in bfloat16 on a CPU, as matrix products.
 
-PyTorch's fused kernel takes three times as long there: it does not use the processor's bfloat16
+PyTorch's fused kernel takes nearly twice as long there: it does not use the processor's bfloat16
 arithmetic to the full, and computes the scores that the causal mask takes away.
 """
 
