@@ -148,6 +148,23 @@ def test_tag_an_argument_as_jsonl(trained, capsys):
         assert 0 < entity["confidence"] <= 1
 
 
+def test_another_precision_than_in_training(trained, capsys):
+    def confidences(*flags):
+        assert run("tag", "Ana Lučić flew to Paris.", "--model", trained / "tagger", *flags) == 0
+        (record,) = map(json.loads, capsys.readouterr().out.splitlines())
+        return [entity["confidence"] for entity in record["entities"]]
+
+    trained_with, other = confidences(), confidences("--precision", "bfloat16")
+    assert trained_with == confidences("--precision", "float32")
+    assert trained_with != other
+    data = ("--data", trained / "dev.conll", "--store", trained / "store")
+    assert run("evaluate", trained / "tagger", *data, "--precision", "bfloat16") == 0
+    assert any(
+        json.loads(file.read_text())["precision"] == "bfloat16"
+        for file in (trained / "store").glob("*/about.json")
+    )
+
+
 def test_tag_marks_text_and_keeps_it(trained, capsys):
     text = "Ana Lučić [bold]flew[/bold] to Paris [/]."
     assert run("tag", text, "--model", trained / "tagger", "--format", "text") == 0

@@ -74,7 +74,7 @@ class Bench:
         return str(path)
 
     def bert(self, size: str) -> str:
-        """The folder of a BERT with random weights; the base one as ONNX, too."""
+        """The folder of a BERT with random weights; the base one as ONNX, too, also in int8."""
         if size not in self._models:
             say(f"making BERT-{size}")
             folder, data = self.folder / f"bert-{size}", self.jsonl("train", self.train.documents)
@@ -96,6 +96,12 @@ class Bench:
         data = self.jsonl("sentences", self.sentences.documents)
         given = {"data": data, "sentence": self.sentence, **options}
         return lambda: Contender("pipeline.py", PEERS, {"model": self.bert(size), **given})
+
+    def onnx(self, file: str) -> Callable[[], Contender]:
+        """BERT-base in ONNX Runtime."""
+        data = self.jsonl("sentences", self.sentences.documents)
+        given = {"data": data, "sentence": self.sentence, "file": file}
+        return lambda: Contender("onnx_bert.py", PEERS, {"model": self.bert("base"), **given})
 
     def start(self, name: str, contender: Contender) -> Worker:
         """A running worker; nothing is prepared yet."""

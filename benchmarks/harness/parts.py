@@ -12,12 +12,15 @@ from llamaner.evaluation import strict_scores
 
 DEFAULT, FAST = "LlamaNER, default", "LlamaNER, fast"
 ACCURATE = "LlamaNER, accurate"
+DEFAULT_16 = "LlamaNER, default, bfloat16"
 DEFAULT_32 = "LlamaNER, default, float32"
 FLAIR, LLAMA = "Flair, same LLaMA", "pipeline, same LLaMA"
 BASE, BASE_16 = "pipeline, BERT-base", "pipeline, BERT-base, bfloat16"
-LARGE, ONNX = "pipeline, BERT-large", "ONNX Runtime, BERT-base"
+LARGE = "pipeline, BERT-large"
+ONNX, ONNX_8 = "ONNX Runtime, BERT-base", "ONNX Runtime, BERT-base, int8"
 SPACY, CRFSUITE = "spaCy, CNN", "CRFsuite"
 FLOOR, FLOOR_FAST = "floor, default", "floor, fast"
+FLOOR_16 = "floor, default, bfloat16"
 TUTORIAL = "tutorial loop"
 FIRST = "Flair, first epoch"
 PRESETS = {DEFAULT: "default", FAST: "fast"}
@@ -36,6 +39,7 @@ def tagging(bench: Bench) -> Results:
             "crfsuite_tagger.py", "crfsuite", {"data": data, "train": train, "dev": dev}
         ),
         DEFAULT: bench.ours("default"),
+        DEFAULT_16: bench.ours("default", precision="bfloat16"),
         DEFAULT_32: bench.ours("default", precision="float32"),
         FAST: bench.ours("fast"),
         ACCURATE: bench.ours("accurate"),
@@ -46,13 +50,19 @@ def tagging(bench: Bench) -> Results:
         BASE: bench.pipeline("base"),
         BASE_16: bench.pipeline("base", dtype="bfloat16"),
         LARGE: bench.pipeline("large"),
-        ONNX: lambda: Contender("onnx_bert.py", PEERS, {"data": data, "model": bench.bert("base")}),
+        ONNX: bench.onnx("model.onnx"),
+        ONNX_8: bench.onnx("model-int8.onnx"),
         SPACY: lambda: Contender("spacy_ner.py", "spacy", labelled),
     }
     with bench.run(contenders) as rounds:
-        for floor, ours in ((FLOOR, DEFAULT), (FLOOR_FAST, FAST)):
+        for floor, ours in (
+            (FLOOR, DEFAULT),
+            (FLOOR_16, DEFAULT_16),
+            (FLOOR_FAST, FAST),
+        ):
             if about := rounds.results.get(ours, {}).get("about"):
-                given = {key: about[key] for key in ("rows", "blocks", "precision", "batch")}
+                keys = ("rows", "blocks", "precision", "states", "batch")
+                given = {key: about[key] for key in keys}
                 given["backbone"] = bench.backbone
                 rounds.add(floor, lambda given=given: Contender("floor.py", OURS, given))
         rounds.take_turns("round", bench.options.rounds, least=bench.options.seconds)
@@ -66,6 +76,7 @@ def tagging(bench: Bench) -> Results:
             found,
             [
                 ("default preset / Flair, words/s", FLAIR, DEFAULT, 3.0),
+                ("default preset in bfloat16 / Flair, words/s", FLAIR, DEFAULT_16, None),
                 ("default preset in float32 / Flair, words/s", FLAIR, DEFAULT_32, None),
                 ("fast preset / Flair, words/s", FLAIR, FAST, None),
                 ("accurate preset / Flair, words/s", FLAIR, ACCURATE, None),
@@ -74,11 +85,13 @@ def tagging(bench: Bench) -> Results:
                 ("fast preset / pipeline with BERT-base, words/s", BASE, FAST, 1.5),
                 ("fast preset / the same in bfloat16, words/s", BASE_16, FAST, None),
                 ("fast preset / BERT-base in ONNX Runtime, words/s", ONNX, FAST, None),
+                ("fast preset / the same in int8, words/s", ONNX_8, FAST, None),
                 ("fast preset / pipeline with BERT-large, words/s", LARGE, FAST, None),
                 ("default preset / pipeline with BERT-base, words/s", BASE, DEFAULT, None),
                 ("fast preset / spaCy's CNN, words/s", SPACY, FAST, None),
                 ("fast preset / CRFsuite, words/s", CRFSUITE, FAST, None),
                 ("achieved / floor, default preset", FLOOR, DEFAULT, 0.7),
+                ("achieved / floor, default preset in bfloat16", FLOOR_16, DEFAULT_16, None),
                 ("achieved / floor, fast preset", FLOOR_FAST, FAST, 0.7),
             ],
         ),
@@ -87,15 +100,14 @@ def tagging(bench: Bench) -> Results:
 
 def latency(bench: Bench) -> Results:
     """Seconds of one sentence by itself."""
-    data = bench.jsonl("sentences", bench.sentences.documents)
-    given = {"data": data, "sentence": bench.sentence}
     contenders = {
         DEFAULT: bench.ours("default"),
         FAST: bench.ours("fast"),
         ACCURATE: bench.ours("accurate"),
         BASE: bench.pipeline("base"),
         BASE_16: bench.pipeline("base", dtype="bfloat16"),
-        ONNX: lambda: Contender("onnx_bert.py", PEERS, {**given, "model": bench.bert("base")}),
+        ONNX: bench.onnx("model.onnx"),
+        ONNX_8: bench.onnx("model-int8.onnx"),
     }
     with bench.run(contenders) as rounds:
         rounds.take_turns("latencies", bench.options.rounds, calls=bench.options.calls)
@@ -106,6 +118,7 @@ def latency(bench: Bench) -> Results:
         ("BERT-base in the pipeline / accurate preset, median", BASE, ACCURATE, None),
         ("BERT-base in the pipeline, bfloat16 / fast preset, median", BASE_16, FAST, None),
         ("BERT-base in ONNX Runtime / fast preset, median", ONNX, FAST, None),
+        ("the same in int8 / fast preset, median", ONNX_8, FAST, None),
     ]
     return {
         "sentence": bench.sentence,

@@ -10,14 +10,14 @@ BATCH = 8
 
 
 class OnnxBert(Contender):
-    def prepare(self, *, model: str, data: str, sentence: str = "") -> dict:
+    def prepare(self, *, model: str, data: str, file: str, sentence: str = "") -> dict:
         self.texts = [" ".join(words) for words, _ in read_sentences(data)]
         self.sentence = sentence
         self.tokenizer = AutoTokenizer.from_pretrained(model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
         self.session = onnxruntime.InferenceSession(
-            str(Path(model, "model.onnx")), options, providers=["CPUExecutionProvider"]
+            str(Path(model, file)), options, providers=["CPUExecutionProvider"]
         )
         return {"onnxruntime": onnxruntime.__version__}
 

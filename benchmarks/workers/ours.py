@@ -66,6 +66,7 @@ class Ours(Contender):
         return {
             "rows": [len(row) for row in rows],
             "precision": reads.precision,
+            "states": str(reads.blocks.dtype).removeprefix("torch."),
             "blocks": max(reads.layers),
             "batch": reads.budget.subwords,
             "head": self.tagger.config.head.model_dump(),

@@ -213,6 +213,7 @@ def tag(
     min_confidence: float = 0.0,
     backbone: str | None = None,
     device: str | None = None,
+    precision: Precision | None = None,
 ) -> int:
     """Find the entities of a text, of files, or of what comes in on standard input.
 
@@ -241,6 +242,9 @@ def tag(
         Where the tagger's backbone lies, if not where it was in training.
     device
         Where the backbone runs: cpu, cuda, cuda:1, mps.
+    precision
+        Arithmetic of the backbone: by default what was set in training, where auto is what the
+        machine computes natively.
 
     """
     from llamaner.documents import read_texts, write_documents
@@ -249,7 +253,7 @@ def tag(
         raise ConfigurationError("give a text or --file, not both")
     if not 0 <= min_confidence <= 1:
         raise ConfigurationError(f"--min-confidence must be from 0 to 1, not {min_confidence}")
-    tagger = _load(model, backbone, device)
+    tagger = _load(model, backbone, device, precision)
     documents = read_texts(text, file or (), lines=lines, language=tagger.config.language)
     tagged = tagger.tag_stream(documents, min_confidence=min_confidence)
     write_documents(tagged, _output_format(format))

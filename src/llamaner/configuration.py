@@ -21,7 +21,7 @@ RUN_CONFIGURATION = Path("training", "configuration.json")
 """Where in a tagger's folder its run keeps what it was started with."""
 
 Pooling = Literal["last", "mean", "first"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 Quantization = Literal["none", "8bit", "4bit"]
 TokenBudget = Annotated[int, Field(ge=64)] | Literal["auto"]
 Adaptation = Literal["none", "lora"]
@@ -104,8 +104,8 @@ class BackboneSettings(BaseModel):
     precision: Annotated[
         Precision,
         Field(
-            description="Arithmetic of the backbone. 'auto' is bfloat16 where the machine computes "
-            "it natively, else float32."
+            description="Arithmetic of the backbone. 'auto' is what the machine computes natively: "
+            "on a CPU int8 for what is read without learning, else bfloat16, or float32."
         ),
     ] = "auto"
     quantization: Annotated[
@@ -362,6 +362,13 @@ class Inputs(BaseModel):
     ] = None
     device: Annotated[
         str | None, Field(description="Where the backbone runs: cpu, cuda, cuda:1, mps.")
+    ] = None
+    precision: Annotated[
+        Precision | None,
+        Field(
+            description="Arithmetic of the backbone; by default that of the tagger's training, "
+            "where 'auto' is what the machine computes natively."
+        ),
     ] = None
 
 

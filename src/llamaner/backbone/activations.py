@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from llamaner.configuration import Precision
-
-BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+import torch
 
 
 def activation_bytes(
-    config: Any, layers: tuple[int, ...], precision: Precision, subwords: int
+    config: Any, layers: tuple[int, ...], dtype: torch.dtype, subwords: int
 ) -> int:
     """The most that a batch of so many subwords takes, in bytes.
 
     It is the larger of two moments: within the last block, when the states of the other layers are
     kept, and when the states are put together and words are made of them, in float32.
     """
-    width, size = config.hidden_size, BYTES[precision]
+    width, size = config.hidden_size, dtype.itemsize
     heads = config.num_attention_heads
     head = getattr(config, "head_dim", None) or width // heads
     queries = heads * head

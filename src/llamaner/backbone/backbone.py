@@ -27,6 +27,7 @@ from llamaner.backbone.blocks import (
     torch_dtype,
 )
 from llamaner.backbone.budget import TokenBudget, choose_budget, free_bytes
+from llamaner.backbone.cpu_int8 import multiply_in_int8
 from llamaner.backbone.loading import require_quantization
 from llamaner.backbone.passages import Passage, passages
 from llamaner.backbone.plan import weight_bytes
@@ -52,11 +53,15 @@ class Backbone:
     Each word gets one vector a layer, normalised to mean 0 and variance 1 over its width
     (layer norm without gain or bias, Ba et al. 2016), in float16. The model itself is loaded when
     the first vector is asked for; what the vectors depend on is known before. An ``adapter`` is
-    added to the weights.
+    added to the weights. One that ``learns`` computes in a precision that has gradients.
     """
 
     def __init__(
-        self, settings: BackboneSettings | None = None, adapter: Adapter | None = None
+        self,
+        settings: BackboneSettings | None = None,
+        adapter: Adapter | None = None,
+        *,
+        learns: bool = False,
     ) -> None:
         self.settings = settings or BackboneSettings()
         self.adapter = adapter
@@ -71,9 +76,13 @@ class Backbone:
         self.depth: int = config.num_hidden_layers
         self.layers = choose_layers(self.settings.layers, self.depth, self.settings.depth)
         self.device = choose_device(self.settings.device)
-        self.precision = choose_precision(self.settings.precision, self.device)
+        self.precision = choose_precision(
+            self.settings.precision, self.device, self.settings.quantization, learns=learns
+        )
         require_quantization(self.settings.quantization, self.device)
-        self._bytes_per_subword = activation_bytes(config, self.layers, self.precision, 1)
+        self._bytes_per_subword = activation_bytes(
+            config, self.layers, torch_dtype(self.precision), 1
+        )
         self.reading = Reading.chosen(
             self.settings, getattr(config, "max_position_embeddings", None)
         )
@@ -90,6 +99,8 @@ class Backbone:
         blocks = self.load_blocks(self.layers)
         if self.adapter is not None:
             self.adapter.add_to(blocks)
+        if self.precision == "int8":
+            multiply_in_int8(blocks.model)
         return blocks
 
     @cached_property
@@ -136,6 +147,7 @@ class Backbone:
             "window": self.reading.window,
             "overlap": self.reading.overlap,
             "precision": self.precision,
+            **({"states": str(torch_dtype("int8"))} if self.precision == "int8" else {}),
             **({} if quantization == "none" else {"quantization": quantization}),
         }
 

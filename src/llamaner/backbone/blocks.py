@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from llamaner.backbone.attention import padding_mask, see_both_ways
+from llamaner.backbone.cpu_int8 import int8_is_native
 from llamaner.backbone.loading import first_blocks, read_decoder
 from llamaner.backbone.quiet import quiet_transformers
 from llamaner.configuration import Precision, Quantization
@@ -49,17 +50,38 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def choose_precision(precision: Precision, device: torch.device) -> Precision:
-    """``auto`` resolved: bfloat16 where ``device`` computes it natively, else float32."""
+def choose_precision(
+    precision: Precision,
+    device: torch.device,
+    quantization: Quantization = "none",
+    *,
+    learns: bool = False,
+) -> Precision:
+    """``auto`` resolved: what ``device`` computes natively, of int8, bfloat16 and float32.
+
+    A backbone that ``learns`` has gradients, which int8 has not. Raises ``ConfigurationError`` for
+    int8 where it cannot be used.
+    """
+    against = _against_int8(device, quantization, learns)
+    if precision == "int8" and against:
+        raise ConfigurationError(f"precision 'int8' {against}: leave precision out")
     if precision != "auto":
         return precision
+    if not against:
+        return "int8"
     if device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities()
-        native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-        return "bfloat16" if native else "float32"
+        return _native_float()
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     return "float32"
+
+
+def _against_int8(device: torch.device, quantization: Quantization, learns: bool) -> str | None:
+    if device.type != "cpu" or not int8_is_native():
+        return f"needs a CPU that multiplies bytes (VNNI, AMX), and this {device.type} does not"
+    if quantization != "none":
+        return f"rounds the weights itself, so quantization {quantization!r} does not go with it"
+    return "has no gradient, and adapting needs one" if learns else None
 
 
 def read_config(path: Path) -> Any:
@@ -236,5 +258,12 @@ class _PassThrough(nn.Module):
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:
-    """The torch type of a resolved precision."""
-    return _DTYPES[precision]
+    """The torch type of a resolved precision; of int8, that of all but the products."""
+    return _DTYPES[_native_float() if precision == "int8" else precision]
+
+
+def _native_float() -> Precision:
+    """bfloat16 where the CPU computes it natively, else float32."""
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bfloat16" if native else "float32"

@@ -9,8 +9,13 @@ from typing import Any
 import psutil
 import torch
 
-from llamaner.backbone.activations import BYTES, activation_bytes
-from llamaner.backbone.blocks import choose_device, choose_layers, choose_precision
+from llamaner.backbone.activations import activation_bytes
+from llamaner.backbone.blocks import (
+    choose_device,
+    choose_layers,
+    choose_precision,
+    torch_dtype,
+)
 from llamaner.backbone.budget import choose_budget, free_bytes
 from llamaner.backbone.loading import decoder_class, first_blocks
 from llamaner.backbone.source import find_config
@@ -76,7 +81,7 @@ def plan_memory(settings: BackboneSettings, *, words: int = 0, sentences: int = 
     config = find_config(settings.model, settings.revision)
     device = choose_device(settings.device)
     layers = choose_layers(settings.layers, config.num_hidden_layers, settings.depth)
-    precision = choose_precision(settings.precision, device)
+    precision = choose_precision(settings.precision, device, settings.quantization)
     program = psutil.Process().memory_info().rss + TOKENIZER_BYTES * config.vocab_size
     # What this process has taken already, extraction would take as well.
     free = free_bytes(device)
@@ -84,7 +89,7 @@ def plan_memory(settings: BackboneSettings, *, words: int = 0, sentences: int = 
 
     def choice(layers: tuple[int, ...], precision: Precision, bits: Quantization) -> Choice:
         weights = weight_bytes(config, max(1, *layers), precision, bits)
-        each = activation_bytes(config, layers, precision, 1)
+        each = activation_bytes(config, layers, torch_dtype(precision), 1)
         budget = settings.token_budget
         if budget == "auto":
             budget = choose_budget(max(0, room - weights), each, device)
@@ -122,7 +127,10 @@ def plan_memory(settings: BackboneSettings, *, words: int = 0, sentences: int = 
 def weight_bytes(
     config: Any, blocks: int, precision: Precision, quantization: Quantization = "none"
 ) -> int:
-    """Of the embedding and the first ``blocks``; only the blocks' matrices are quantised."""
+    """Of the embedding and the first ``blocks``; only the blocks' matrices are quantised.
+
+    For int8 it is what they take when they are read: they are rounded after that.
+    """
     config = first_blocks(copy.deepcopy(config), blocks)
     with torch.device("meta"):
         decoder = decoder_class(config)(config)
@@ -131,5 +139,5 @@ def weight_bytes(
     matrices = sum(
         module.weight.numel() for module in decoder.modules() if isinstance(module, torch.nn.Linear)
     )
-    per_weight = QUANTIZED_BYTES.get(quantization, BYTES[precision])
-    return int((everything - matrices) * BYTES[precision] + matrices * per_weight)
+    size = torch_dtype(precision).itemsize
+    return int((everything - matrices) * size + matrices * QUANTIZED_BYTES.get(quantization, size))

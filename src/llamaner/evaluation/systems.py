@@ -78,7 +78,11 @@ def _is_folder(path: Path) -> bool:
 
 
 def _tagger(path: Path, inputs: Inputs) -> NerTagger:
-    given: dict[str, Any] = {"model": inputs.backbone, "device": inputs.device}
+    given: dict[str, Any] = {
+        "model": inputs.backbone,
+        "device": inputs.device,
+        "precision": inputs.precision,
+    }
     settings = {name: value for name, value in given.items() if value is not None}
     return NerTagger.from_pretrained(path, **settings)
 

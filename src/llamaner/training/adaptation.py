@@ -38,7 +38,7 @@ def backbone_to_adapt(settings: BackboneSettings, lora: LoraSettings) -> Backbon
     Raises ``ConfigurationError`` where such a layer is asked for: what stands there when the
     blocks run would not be known.
     """
-    backbone = Backbone(settings)
+    backbone = Backbone(settings, learns=True)
     first = for_depth(lora, backbone.depth).first_block
     assert first is not None
     layers = tuple(layer for layer in backbone.layers if layer >= first - 1)
@@ -50,7 +50,7 @@ def backbone_to_adapt(settings: BackboneSettings, lora: LoraSettings) -> Backbon
             f"{', '.join(str(layer) for layer in backbone.layers if layer not in layers)}: choose "
             "other layers, or a lower lora.first_block"
         )
-    return Backbone(settings.model_copy(update={"layers": layers}))
+    return Backbone(settings.model_copy(update={"layers": layers}), learns=True)
 
 
 class LowerFeatures:

@@ -59,7 +59,7 @@ def first_tagger(configuration: TrainingConfiguration, sentences: Sequence[Sente
         )
     # With LoRA the updates go on learning beside the weights; else they are added to them.
     merged = start.adapter if configuration.adapt == "none" else None
-    backbone = Backbone(configuration.backbone, merged)
+    backbone = Backbone(configuration.backbone, merged, learns=configuration.adapt != "none")
     if backbone.fingerprint != start.config.backbone_fingerprint:
         raise ConfigurationError(
             f"{configuration.start_from}: was trained on another backbone than "
