@@ -99,8 +99,7 @@ def flags(settings: dict) -> list[str]:
 
 
 def words_per_second(settings: dict, path: str) -> float:
-    """Of the backbone alone, a second of one processor: a machine that does other work as well
-    gives nearly the same. The faster of two readings of the first documents."""
+    """Of the backbone alone, in a processor's seconds, at the faster of two readings."""
     preset = PRESETS[settings.get("preset", "default")].get("backbone", {})
     given = {**preset, **settings}
     backbone = Backbone(BackboneSettings(**{n: v for n, v in given.items() if n in FIELDS}))
@@ -174,8 +173,8 @@ def main() -> None:
     variants = list(VARIANTS) if "all" in arguments.variants else arguments.variants
     done, rows = done_runs(arguments.results), []
     print(
-        "| variant | seed | strict dev F1 | 95% interval | words/s of a core | best epoch | minutes "
-        "| peak GiB |"
+        "| variant | seed | strict dev F1 | 95% interval | words/s of a core | best epoch "
+        "| minutes | peak GiB |"
     )
     print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
