@@ -24,6 +24,7 @@ ROWS = (
     {"precision": "bfloat16"},
     {"precision": "bfloat16", "half": True},
     {"precision": "bfloat16", "token_budget": 8192},
+    {"precision": "int8"},
     {"precision": "bfloat16", "quantization": "4bit"},
 )
 ADAPTED = tuple(
