@@ -105,7 +105,7 @@ class BackboneSettings(BaseModel):
         Precision,
         Field(
             description="Arithmetic of the backbone. 'auto' is what the machine computes natively: "
-            "on a CPU int8 for what is read without learning, else bfloat16, or float32."
+            "on a CPU int8 where the backbone is frozen, else bfloat16, or float32."
         ),
     ] = "auto"
     quantization: Annotated[

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from llamaner.backbone import Backbone, blocks
+from llamaner.backbone.adapter import Adapter, adapter_weights, insert_adapter
 from llamaner.backbone.blocks import choose_precision
 from llamaner.backbone.cpu_int8 import Int8Linear, Rounding, int8_is_native, multiply_in_int8
 from llamaner.configuration import LoraSettings
@@ -104,6 +105,19 @@ def test_auto_is_int8_where_a_cpu_only_reads():
     assert choose_precision("auto", CPU) == "int8"
     assert choose_precision("auto", CPU, learns=True) != "int8"
     assert choose_precision("auto", CPU, "4bit") != "int8"
+
+
+@native
+def test_an_adapted_backbone_is_read_in_int8_only_when_told_to(model_folder, settings_of):
+    lora = LoraSettings(first_block=2)
+    blocks = Backbone(settings_of(model_folder)).blocks
+    insert_adapter(blocks, lora)
+    adapter = Adapter(lora, adapter_weights(blocks))
+    assert Backbone(settings_of(model_folder, precision="auto"), adapter).precision != "int8"
+    told = Backbone(settings_of(model_folder, precision="int8"), adapter)
+    assert told.precision == "int8"
+    (found,) = [vectors for _, vectors in told.embed([Sentence.from_words(["Berlin"])])]
+    assert np.isfinite(found).all()
 
 
 @native
