@@ -132,7 +132,7 @@ def print_plan(plan: MemoryPlan) -> None:
     on_cpu = plan.device == "cpu"
     total = chosen.weights + chosen.activations + (plan.program if on_cpu else 0)
     place = f"{plan.depth} blocks of width {plan.width:,}, {chosen.blocks} of them loaded"
-    read = " when they are read, less once they are in int8" if chosen.precision == "int8" else ""
+    read = " while they are rounded to int8" if chosen.precision == "int8" else ""
     pairs = [
         ("model", f"{plan.model}: {place}"),
         ("weights", _size(chosen.weights) + read),

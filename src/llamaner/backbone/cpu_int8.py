@@ -32,12 +32,15 @@ def int8_is_native() -> bool:
 
 
 def multiply_in_int8(module: nn.Module) -> None:
-    """Replace the linear maps inside ``module`` by ones that multiply bytes."""
+    """Replace the linear maps inside ``module`` by ones that multiply bytes.
+
+    Each one's weights go before the next one's are rounded.
+    """
     rounding = Rounding()
-    for part in list(module.modules()):
-        for name, child in list(part.named_children()):
-            if type(child) is nn.Linear:
-                setattr(part, name, Int8Linear(child, rounding))
+    names = [name for name, part in module.named_modules() if type(part) is nn.Linear]
+    for name in names:
+        linear = cast("nn.Linear", module.get_submodule(name))
+        module.set_submodule(name, Int8Linear(linear, rounding))
 
 
 class Rounding:
@@ -70,8 +73,9 @@ class Int8Linear(nn.Module):
     def __init__(self, linear: nn.Linear, rounding: Rounding) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        weight = linear.weight.detach().float()
-        scales = weight.abs().amax(1).div_(127).clamp_(min=torch.finfo(torch.float32).tiny)
+        weight = linear.weight.detach()
+        scales = torch.maximum(weight.amax(1), -weight.amin(1)).float().div_(127)
+        scales.clamp_(min=torch.finfo(torch.float32).tiny)
         rounded = (weight / scales[:, None]).round_().to(torch.int8)
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, None)
         self._scales = scales

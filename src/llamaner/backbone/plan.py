@@ -129,7 +129,8 @@ def weight_bytes(
 ) -> int:
     """Of the embedding and the first ``blocks``; only the blocks' matrices are quantised.
 
-    For int8 it is what they take when they are read: they are rounded after that.
+    For int8 it is the most that they take, while they are rounded: what was read goes back to the
+    allocator, not to the system.
     """
     config = first_blocks(copy.deepcopy(config), blocks)
     with torch.device("meta"):
@@ -140,4 +141,5 @@ def weight_bytes(
         module.weight.numel() for module in decoder.modules() if isinstance(module, torch.nn.Linear)
     )
     size = torch_dtype(precision).itemsize
-    return int((everything - matrices) * size + matrices * QUANTIZED_BYTES.get(quantization, size))
+    each = size + 1 if precision == "int8" else QUANTIZED_BYTES.get(quantization, size)
+    return int((everything - matrices) * size + matrices * each)
