@@ -49,7 +49,7 @@ VARIANTS: dict[str, dict] = {
     "no weight averaging": {"weight_averaging": 0.0},
     "learning rate 0.002": {"learning_rate": 0.002},
     "float32 products": {"mixed_precision": False},
-    "bfloat16": {"precision": "bfloat16"},
+    "int8": {"precision": "int8"},
     "recased 0.1": {"recased": 0.1},
     "fast": {"preset": "fast"},
     "accurate": {"preset": "accurate"},

@@ -31,7 +31,7 @@ def ways() -> dict[str, dict[str, str]]:
     if int8_is_native():
         found["int8"] = {"precision": "int8"}
     if find_spec("bitsandbytes"):
-        native = choose_precision("auto", CPU, learns=True)
+        native = choose_precision("auto", CPU)
         for bits in ("8bit", "4bit"):
             found[f"bitsandbytes {bits}"] = {"precision": native, "quantization": bits}
     return found

@@ -12,7 +12,7 @@ from llamaner.evaluation import strict_scores
 
 DEFAULT, FAST = "LlamaNER, default", "LlamaNER, fast"
 ACCURATE = "LlamaNER, accurate"
-DEFAULT_16 = "LlamaNER, default, bfloat16"
+DEFAULT_8, FAST_8 = "LlamaNER, default, int8", "LlamaNER, fast, int8"
 DEFAULT_32 = "LlamaNER, default, float32"
 FLAIR, LLAMA = "Flair, same LLaMA", "pipeline, same LLaMA"
 BASE, BASE_16 = "pipeline, BERT-base", "pipeline, BERT-base, bfloat16"
@@ -20,7 +20,7 @@ LARGE = "pipeline, BERT-large"
 ONNX, ONNX_8 = "ONNX Runtime, BERT-base", "ONNX Runtime, BERT-base, int8"
 SPACY, CRFSUITE = "spaCy, CNN", "CRFsuite"
 FLOOR, FLOOR_FAST = "floor, default", "floor, fast"
-FLOOR_16 = "floor, default, bfloat16"
+FLOOR_8 = "floor, default, int8"
 TUTORIAL = "tutorial loop"
 FIRST = "Flair, first epoch"
 PRESETS = {DEFAULT: "default", FAST: "fast"}
@@ -39,9 +39,10 @@ def tagging(bench: Bench) -> Results:
             "crfsuite_tagger.py", "crfsuite", {"data": data, "train": train, "dev": dev}
         ),
         DEFAULT: bench.ours("default"),
-        DEFAULT_16: bench.ours("default", precision="bfloat16"),
+        DEFAULT_8: bench.ours("default", precision="int8"),
         DEFAULT_32: bench.ours("default", precision="float32"),
         FAST: bench.ours("fast"),
+        FAST_8: bench.ours("fast", precision="int8"),
         ACCURATE: bench.ours("accurate"),
         FLAIR: lambda: Contender(
             "flair_tagger.py", "flair", {**labelled, "backbone": bench.backbone}
@@ -57,7 +58,7 @@ def tagging(bench: Bench) -> Results:
     with bench.run(contenders) as rounds:
         for floor, ours in (
             (FLOOR, DEFAULT),
-            (FLOOR_16, DEFAULT_16),
+            (FLOOR_8, DEFAULT_8),
             (FLOOR_FAST, FAST),
         ):
             if about := rounds.results.get(ours, {}).get("about"):
@@ -76,7 +77,7 @@ def tagging(bench: Bench) -> Results:
             found,
             [
                 ("default preset / Flair, words/s", FLAIR, DEFAULT, 3.0),
-                ("default preset in bfloat16 / Flair, words/s", FLAIR, DEFAULT_16, None),
+                ("default preset in int8 / Flair, words/s", FLAIR, DEFAULT_8, None),
                 ("default preset in float32 / Flair, words/s", FLAIR, DEFAULT_32, None),
                 ("fast preset / Flair, words/s", FLAIR, FAST, None),
                 ("accurate preset / Flair, words/s", FLAIR, ACCURATE, None),
@@ -85,13 +86,14 @@ def tagging(bench: Bench) -> Results:
                 ("fast preset / pipeline with BERT-base, words/s", BASE, FAST, 1.5),
                 ("fast preset / the same in bfloat16, words/s", BASE_16, FAST, None),
                 ("fast preset / BERT-base in ONNX Runtime, words/s", ONNX, FAST, None),
-                ("fast preset / the same in int8, words/s", ONNX_8, FAST, None),
+                ("fast preset in int8 / pipeline with BERT-base, words/s", BASE, FAST_8, None),
+                ("fast preset in int8 / BERT-base in ONNX Runtime in int8", ONNX_8, FAST_8, None),
                 ("fast preset / pipeline with BERT-large, words/s", LARGE, FAST, None),
                 ("default preset / pipeline with BERT-base, words/s", BASE, DEFAULT, None),
                 ("fast preset / spaCy's CNN, words/s", SPACY, FAST, None),
                 ("fast preset / CRFsuite, words/s", CRFSUITE, FAST, None),
                 ("achieved / floor, default preset", FLOOR, DEFAULT, 0.7),
-                ("achieved / floor, default preset in bfloat16", FLOOR_16, DEFAULT_16, None),
+                ("achieved / floor, default preset in int8", FLOOR_8, DEFAULT_8, None),
                 ("achieved / floor, fast preset", FLOOR_FAST, FAST, 0.7),
             ],
         ),
@@ -102,7 +104,9 @@ def latency(bench: Bench) -> Results:
     """Seconds of one sentence by itself."""
     contenders = {
         DEFAULT: bench.ours("default"),
+        DEFAULT_8: bench.ours("default", precision="int8"),
         FAST: bench.ours("fast"),
+        FAST_8: bench.ours("fast", precision="int8"),
         ACCURATE: bench.ours("accurate"),
         BASE: bench.pipeline("base"),
         BASE_16: bench.pipeline("base", dtype="bfloat16"),
@@ -118,7 +122,8 @@ def latency(bench: Bench) -> Results:
         ("BERT-base in the pipeline / accurate preset, median", BASE, ACCURATE, None),
         ("BERT-base in the pipeline, bfloat16 / fast preset, median", BASE_16, FAST, None),
         ("BERT-base in ONNX Runtime / fast preset, median", ONNX, FAST, None),
-        ("the same in int8 / fast preset, median", ONNX_8, FAST, None),
+        ("the same in int8 / fast preset in int8, median", ONNX_8, FAST_8, None),
+        ("BERT-base in the pipeline / default preset in int8, median", BASE, DEFAULT_8, None),
     ]
     return {
         "sentence": bench.sentence,

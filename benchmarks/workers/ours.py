@@ -60,9 +60,7 @@ class Ours(Contender):
             self.tagger = NerTagger.from_pretrained(model, precision=precision)
         else:
             given = BackboneSettings(model=backbone, precision=precision, **settings)
-            # One that was adapted is read in floating point.
-            reads = Backbone(given, learns="adapt" in PRESETS[preset])
-            self.tagger = untrained(reads, HeadSettings(**head), labels, data)
+            self.tagger = untrained(Backbone(given), HeadSettings(**head), labels, data)
         reads = self.tagger.backbone
         rows = reads.rows(reads.passages(self.documents()))
         return {

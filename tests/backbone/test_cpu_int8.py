@@ -101,19 +101,11 @@ def test_vectors_are_close_to_those_in_float32(model_folder, settings_of):
 
 
 @native
-def test_auto_is_int8_where_a_cpu_only_reads():
-    assert choose_precision("auto", CPU) == "int8"
-    assert choose_precision("auto", CPU, learns=True) != "int8"
-    assert choose_precision("auto", CPU, "4bit") != "int8"
-
-
-@native
-def test_an_adapted_backbone_is_read_in_int8_only_when_told_to(model_folder, settings_of):
+def test_an_adapted_backbone_is_read_in_int8(model_folder, settings_of):
     lora = LoraSettings(first_block=2)
     blocks = Backbone(settings_of(model_folder)).blocks
     insert_adapter(blocks, lora)
     adapter = Adapter(lora, adapter_weights(blocks))
-    assert Backbone(settings_of(model_folder, precision="auto"), adapter).precision != "int8"
     told = Backbone(settings_of(model_folder, precision="int8"), adapter)
     assert told.precision == "int8"
     (found,) = [vectors for _, vectors in told.embed([Sentence.from_words(["Berlin"])])]

@@ -76,13 +76,8 @@ class Backbone:
         self.depth: int = config.num_hidden_layers
         self.layers = choose_layers(self.settings.layers, self.depth, self.settings.depth)
         self.device = choose_device(self.settings.device)
-        # What an adapter has learnt in floating point is best read in it.
-        learnt = adapter is not None and self.settings.precision == "auto"
         self.precision = choose_precision(
-            self.settings.precision,
-            self.device,
-            self.settings.quantization,
-            learns=learns or learnt,
+            self.settings.precision, self.device, self.settings.quantization, learns=learns
         )
         require_quantization(self.settings.quantization, self.device)
         self._bytes_per_subword = activation_bytes(

@@ -57,7 +57,7 @@ def choose_precision(
     *,
     learns: bool = False,
 ) -> Precision:
-    """``auto`` resolved: what ``device`` computes natively, of int8, bfloat16 and float32.
+    """``auto`` resolved: bfloat16 where ``device`` computes it natively, else float32.
 
     A backbone that ``learns`` has gradients, which int8 has not. Raises ``ConfigurationError`` for
     int8 where it cannot be used.
@@ -67,8 +67,6 @@ def choose_precision(
         raise ConfigurationError(f"precision 'int8' {against}: leave precision out")
     if precision != "auto":
         return precision
-    if not against:
-        return "int8"
     if device.type == "cpu":
         return _native_float()
     if device.type == "cuda":

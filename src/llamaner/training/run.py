@@ -183,7 +183,7 @@ class _Run:
             dataloader_config=DataLoaderConfiguration(split_batches=True),
         )
         network = self.tagger.network.to(device)
-        native = choose_precision("auto", device, learns=True) == "bfloat16"
+        native = choose_precision("auto", device) == "bfloat16"
         mixed = configuration.mixed_precision and native
         self.precision = torch.bfloat16 if mixed else torch.float32
         rates = {"weight_decay": configuration.weight_decay, "lr": configuration.learning_rate}
