@@ -64,6 +64,7 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--train-part", type=int, default=1, help="every so-manieth document only")
     parser.add_argument("--dev-part", type=int, default=1)
+    parser.add_argument("--precision", default="auto", help="of the variants that name none")
     parser.add_argument("--store", help="folder of the features; else one that goes away")
     parser.add_argument("--results", type=Path, help="file for the runs that are done")
     parser.add_argument("variants", nargs="+", choices=[*VARIANTS, "all"], metavar="variant")
@@ -187,9 +188,10 @@ def main() -> None:
             for seed in range(arguments.seeds):
                 row = done.get((variant, seed))
                 if row is None:
-                    speed = speed or words_per_second(VARIANTS[variant], dev)
+                    settings = {"precision": arguments.precision, **VARIANTS[variant]}
+                    speed = speed or words_per_second(settings, dev)
                     place = ["--output", f"{folder}/tagger", "--overwrite", "--seed", str(seed)]
-                    found = measured_run([*data, *place, *flags(VARIANTS[variant]), *others])
+                    found = measured_run([*data, *place, *flags(settings), *others])
                     row = {"variant": variant, "seed": seed, "words_per_second": speed, **found}
                     if arguments.results:
                         with arguments.results.open("a") as file:

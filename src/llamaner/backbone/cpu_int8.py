@@ -65,14 +65,14 @@ class Rounding:
 
 
 class Int8Linear(nn.Module):
-    """What a linear map (``in_features`` → ``out_features``) computes, in 8-bit integers.
+    """What a linear map (D → ``out_features``) computes, in 8-bit integers.
 
     It has no gradient.
     """
 
     def __init__(self, linear: nn.Linear, rounding: Rounding) -> None:
         super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.out_features = linear.out_features
         weight = linear.weight.detach()
         scales = torch.maximum(weight.amax(1), -weight.amin(1)).float().div_(127)
         scales.clamp_(min=torch.finfo(torch.float32).tiny)
@@ -84,7 +84,7 @@ class Int8Linear(nn.Module):
         self._rounding = rounding
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """``vectors`` (..., ``in_features``) → (..., ``out_features``), of the same type."""
+        """``vectors`` (..., D) → (..., ``out_features``), of the same type."""
         rounded, scales = self._rounding(vectors)
         product = torch.ops.onednn.qlinear_pointwise(
             rounded, 1.0, _ZERO, self._weight, self._scales, self._zeros, None, 1.0, 0,
