@@ -13,6 +13,7 @@ from llamaner.configuration import HeadSettings
 from llamaner.tagger.characters import CharacterCnn, WordCharacters
 from llamaner.tagger.crf import LinearChainCRF
 from llamaner.tagger.layer_mix import LayerMix, LayerProjection
+from llamaner.tagger.recurrence import BiLstm
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,7 @@ class BiLstmCrf(nn.Module):
         )
         self.word_dropout = settings.word_dropout
         self.dropout = nn.Dropout(settings.dropout)
-        self.lstm = nn.LSTM(
-            width + settings.character_width,
-            settings.lstm_width,
-            bidirectional=True,
-            batch_first=True,
-        )
+        self.lstm = BiLstm(width + settings.character_width, settings.lstm_width)
         self.emit = nn.Linear(2 * settings.lstm_width, len(tags))
         self.crf = LinearChainCRF(tags, constraints="BIOES")
 
@@ -81,8 +77,10 @@ class BiLstmCrf(nn.Module):
         packed = pack_padded_sequence(
             rows, batch.lengths.cpu(), batch_first=True, enforce_sorted=False
         )
-        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
-        scores: Tensor = self.emit(self.dropout(states))
+        states = self.lstm.states(packed)
+        # Packed still: dropout draws a number for each element, padding included.
+        packed_scores = states._replace(data=self.emit(self.dropout(states.data)))
+        scores: Tensor = pad_packed_sequence(packed_scores, batch_first=True)[0]
         return scores
 
     def loss(

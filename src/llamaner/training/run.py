@@ -191,7 +191,7 @@ class _Run:
         if len(self.examples.updates):
             rates = {"weight_decay": 0.0, "lr": configuration.lora.learning_rate}
             groups.append({"params": list(self.examples.updates), **rates})
-        optimizer = torch.optim.AdamW(groups)
+        optimizer = torch.optim.AdamW(groups, fused=True)
         steps = self.epochs * self.steps
         schedule = get_cosine_schedule_with_warmup(
             optimizer, round(steps * configuration.warmup), steps
