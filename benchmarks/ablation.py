@@ -36,7 +36,7 @@ VARIANTS: dict[str, dict] = {
     "context 0": {"context": 0},
     "repeat 0, context 0": {"repeat": 0, "context": 0},
     "first subword": {"pooling": "first"},
-    "mean of subwords": {"pooling": "mean"},
+    "last subword": {"pooling": "last"},
     "layers up to 15": {"depth": 0.5},
     "layers up to 30": {"depth": 1.0},
     "one layer": {"layers": [18]},
@@ -51,6 +51,7 @@ VARIANTS: dict[str, dict] = {
     "float32 products": {"mixed_precision": False},
     "int8": {"precision": "int8"},
     "recased 0.1": {"recased": 0.1},
+    "documents only": {"alone": 0.0},
     "fast": {"preset": "fast"},
     "accurate": {"preset": "accurate"},
 }

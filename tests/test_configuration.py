@@ -10,7 +10,7 @@ train = "train.conll"
 epochs = 3
 
 [backbone]
-pooling = "mean"
+pooling = "first"
 layers = [1, 2]
 
 [head]
@@ -33,7 +33,7 @@ def test_flags_come_on_top_of_the_file(toml):
     configuration = read_configuration(toml(TOML), overrides)
     assert configuration.epochs == 5
     assert configuration.train == "train.conll"
-    assert configuration.backbone.pooling == "mean"
+    assert configuration.backbone.pooling == "first"
     assert configuration.backbone.layers == (1, 2)
     assert configuration.backbone.repeat == 0
     assert configuration.head.dropout == 0.1
@@ -46,8 +46,8 @@ def test_explicit_gives_only_what_was_given():
 
 def test_a_preset_fills_what_is_not_given(toml):
     plain = TrainingConfiguration()
-    fast = read_configuration(toml('preset = "fast"\n[backbone]\npooling = "mean"'), {})
-    assert (fast.backbone.repeat, fast.backbone.depth, fast.backbone.pooling) == (0, 0.5, "mean")
+    fast = read_configuration(toml('preset = "fast"\n[backbone]\npooling = "first"'), {})
+    assert (fast.backbone.repeat, fast.backbone.depth, fast.backbone.pooling) == (0, 0.5, "first")
     assert fast.head.lstm_width < plain.head.lstm_width
     given = read_configuration(toml('preset = "fast"'), {"backbone": {"repeat": 2}})
     assert (given.backbone.repeat, given.backbone.depth) == (2, 0.5)

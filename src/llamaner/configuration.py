@@ -58,7 +58,7 @@ class BackboneSettings(BaseModel):
         ),
     ] = 0.87
     pooling: Annotated[Pooling, Field(description="How a word's subwords become one vector.")] = (
-        "last"
+        "mean"
     )
     repeat: Annotated[
         int,

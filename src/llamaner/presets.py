@@ -11,12 +11,15 @@ Preset = Literal["default", "fast", "accurate"]
 
 PRESETS: Mapping[Preset, Mapping[str, Any]] = {
     "default": {},
-    "fast": {"backbone": {"repeat": 0, "depth": 0.5}, "head": {"lstm_width": 256}},
+    "fast": {
+        "backbone": {"repeat": 0, "depth": 0.5, "pooling": "last"},
+        "head": {"lstm_width": 256},
+    },
     "accurate": {
         "adapt": "lora",
         "epochs": 6,
         "lora": {"dropout": 0.0},
-        "backbone": {"repeat": 0, "attention": "bidirectional:upper"},
+        "backbone": {"repeat": 0, "attention": "bidirectional:upper", "pooling": "last"},
     },
 }
 

@@ -160,7 +160,7 @@ def test_the_key_tells_all_that_changes_vectors(model_folder, settings_of):
     changes = [
         {},
         {"layers": (2,)},
-        {"pooling": "mean"},
+        {"pooling": "last"},
         {"repeat": 0},
         {"window": 32},
         {"overlap": 8},

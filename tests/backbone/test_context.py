@@ -47,7 +47,8 @@ def test_the_vectors_are_those_of_the_document_read_as_one_text(with_context, mo
         block.register_forward_hook(lambda _, __, out, n=number: states.update({n: out[0]}))
     with torch.no_grad():
         model(torch.tensor([[tokenizer.bos_token_id, *encoding.ids]]))
-    for sentence, found in zip(given.sentences, embedded(with_context(16), [given]), strict=True):
+    vectors = embedded(with_context(16, pooling="last"), [given])
+    for sentence, found in zip(given.sentences, vectors, strict=True):
         for word, (_, end) in enumerate(sentence.spans):
             end += sentence.start
             last = max(i for i, (a, b) in enumerate(encoding.offsets) if a < end <= b)
