@@ -105,7 +105,7 @@ class BackboneSettings(BaseModel):
         Precision,
         Field(
             description="Arithmetic of the backbone. 'auto' is bfloat16 where the machine computes "
-            "it natively, else float32; 'int8' is faster on CPUs that multiply bytes."
+            "it natively, else float32; 'int8' is faster on CPUs that multiply bytes and lack AMX."
         ),
     ] = "auto"
     quantization: Annotated[
