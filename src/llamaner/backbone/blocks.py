@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from llamaner.backbone.attention import padding_mask, see_both_ways
 from llamaner.backbone.cpu_int8 import int8_is_native
+from llamaner.backbone.kernel_caches import bound_kernel_caches
 from llamaner.backbone.loading import first_blocks, read_decoder
 from llamaner.backbone.quiet import quiet_transformers
 from llamaner.configuration import Precision, Quantization
@@ -164,6 +165,7 @@ class Blocks(nn.Module):
         Those in ``unmasked``, counted from 1, see what follows. Raises ``BackboneError`` where
         weights are missing or of another shape.
         """
+        bound_kernel_caches()
         config = first_blocks(read_config(folder), max(first, *layers))
         model = read_decoder(folder, config, dtype, device, quantization, spread=spread)
         blocks = cls(model, layers, first=first)
