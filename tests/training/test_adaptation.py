@@ -154,26 +154,47 @@ def test_a_tagger_with_a_quantised_backbone_reads_as_it_was_judged(
     assert tagged.strict.overall.f1 == pytest.approx(best, abs=0.02)
 
 
-def test_every_gold_word_is_learnt_from_once(configured, corpora, tmp_path):
-    configuration = configured()
+def adapted_examples(configuration, pooling, corpora, folder):
+    settings = configuration.backbone.model_copy(update={"pooling": pooling})
     documents = read_corpus(corpora / "train.conll").documents
     words = [w for d in documents for s in d.sentences for w in s.words]
-    tagger = NerTagger.create(
-        Backbone(configuration.backbone), ["LOC", "MISC", "ORG", "PER"], words
-    )
-    store = FeatureStore(tmp_path / "store")
+    tagger = NerTagger.create(Backbone(settings), ["LOC", "MISC", "ORG", "PER"], words)
+    store = FeatureStore(folder / "store")
     examples = AdaptedExamples(tagger, store, documents, documents[:1], configuration.lora)
+    gold = [tag for d in documents for s in d.sentences for tag in s.tags("BIOES")]
+    return tagger, examples, words, gold
+
+
+def test_every_gold_word_is_learnt_from_once(configured, corpora, tmp_path):
+    tagger, examples, words, gold = adapted_examples(configured(), "last", corpora, tmp_path)
     pieces = [piece for row in examples._pieces for piece in row]
     assert [word for piece in pieces for word in piece.words] == words
     names = [*tagger.network.crf.tags, None]
     found = [names[tag] for piece in pieces for tag in piece.tags]
-    gold = [tag for d in documents for s in d.sentences for tag in s.tags("BIOES")]
     assert len(found) == len(gold)
     known = [(a, b) for a, b in zip(found, gold, strict=True) if a is not None]
     assert all(a == b for a, b in known)
     assert len(known) > 0.95 * len(gold)
     batch, tags = examples.load([0, 1])
     assert torch.isfinite(tagger.network.loss(batch, tags))
+
+
+def test_a_word_between_two_rows_is_learnt_from_once(configured, corpora, tmp_path):
+    tagger, examples, words, gold = adapted_examples(configured(), "mean", corpora, tmp_path)
+    names = [*tagger.network.crf.tags, None]
+    rows, starts = examples._lower.rows, np.cumsum([0, *map(len, examples._lower.passages)])
+    known, read = [None] * len(words), 0
+    for row, pieces in zip(rows, examples._pieces, strict=True):
+        place = starts[row.passage] + row.first_word
+        read_here = [pair for p in pieces for pair in zip(p.words, p.tags, strict=True)]
+        for word, number in read_here:
+            tag = names[number]
+            assert word == words[place]
+            assert tag is None or (known[place] is None and tag == gold[place])
+            known[place] = tag or known[place]
+            place, read = place + 1, read + 1
+    assert read > len(words)
+    assert sum(tag is not None for tag in known) > 0.95 * len(gold)
 
 
 spans = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), max_size=5)

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ class _Piece:
     """The part of a sentence that one row reads, with -1 for tags that it cannot know."""
 
     words: Sequence[str]
-    tags: Sequence[int]
+    tags: list[int]
 
 
 class AdaptedExamples:
@@ -209,7 +210,10 @@ def clipped_tags(tags: Sequence[str], start: int, end: int) -> list[str | None]:
 
 
 def _pieces(lower: LowerFeatures, names: Sequence[str]) -> list[list[_Piece]]:
-    """For each row the parts of sentences that it reads."""
+    """For each row the parts of sentences that it reads.
+
+    A word whose last subwords are in the next row is learnt from there, and here as unlabelled.
+    """
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
     numbers[None] = UNKNOWN_TAG
     sentences = lower.sentences
@@ -217,15 +221,16 @@ def _pieces(lower: LowerFeatures, names: Sequence[str]) -> list[list[_Piece]]:
     sentence_starts = np.cumsum([0, *(len(sentence) for sentence in sentences)])
     passage_starts = np.cumsum([0, *(len(passage) for passage in lower.passages)])
     found = []
-    for row in lower.rows:
+    for row, following in zip_longest(lower.rows, lower.rows[1:]):
         begin = int(passage_starts[row.passage]) + row.first_word
         end = int(passage_starts[row.passage]) + row.end_word
-        found.append(
-            [
-                _piece(sentences[index], tags[index], start, stop, numbers)
-                for index, start, stop in _parts(sentence_starts, begin, end)
-            ]
-        )
+        pieces = [
+            _piece(sentences[index], tags[index], start, stop, numbers)
+            for index, start, stop in _parts(sentence_starts, begin, end)
+        ]
+        if following and following.passage == row.passage and following.first_word < row.end_word:
+            pieces[-1].tags[-1] = UNKNOWN_TAG
+        found.append(pieces)
     return found
 
 
