@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-CAPACITY = "64"
-"""How many are kept: a batch needs about six, the same ones in each block."""
+CAPACITY = "256"
+"""How many are kept: reading a batch needs about six, a step of LoRA, with its gradients, more."""
 
 
 def bound_kernel_caches() -> None:
