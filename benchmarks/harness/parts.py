@@ -140,8 +140,8 @@ def epoch(bench: Bench) -> Results:
     few = bench.jsonl("judged", train[:1])
     flair = {"backbone": bench.backbone, "labels": bench.labels, "data": few, "width": width}
     contenders = {
-        DEFAULT: bench.ours("default", data=few),
-        FAST: bench.ours("fast", data=few),
+        DEFAULT: bench.ours("default", data=few, learns=True),
+        FAST: bench.ours("fast", data=few, learns=True),
         FLAIR: lambda: Contender("flair_tagger.py", "flair", flair),
     }
     store = str(bench.folder / "epoch-store")

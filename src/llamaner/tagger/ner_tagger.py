@@ -22,7 +22,7 @@ from llamaner.tagger.network import BiLstmCrf, WordBatch
 from llamaner.tagger.saving import TaggerConfig, read_tagger, write_tagger
 
 _WORDS_AT_ONCE = 4096
-_WORDS_IN_STREAM = 32768
+_WORDS_IN_STREAM = 8192
 
 
 def tags_of(labels: Sequence[str]) -> tuple[str, ...]:

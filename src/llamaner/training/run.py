@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from llamaner import __version__
 from llamaner.backbone import FeatureStore, Vectors
 from llamaner.backbone.blocks import choose_precision
+from llamaner.backbone.kernel_caches import bound_kernel_caches
 from llamaner.backbone.quiet import quiet_bitsandbytes
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import CorpusSize, Document, corpus_name, corpus_size
@@ -83,6 +84,7 @@ def train(
     neither ``resume`` nor ``overwrite`` is set, and ``CheckpointError`` where a run cannot be
     resumed.
     """
+    bound_kernel_caches(learns=True)
     processes = join_processes(configuration.backbone.device)
     first = processes.is_main_process
     if first and not resume:
