@@ -9,10 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from llamaner.tagger.rounding import rounded_up
+
 BOUNDARY, UNKNOWN = 0, 1
 EMBEDDING_WIDTH = 32
 REACH = 3
 """How many characters a filter sees."""
+_CHARACTERS = 256
+"""The row of characters is filled up to a multiple of so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,11 @@ class CharacterCnn(nn.Module):
     def forward(self, characters: WordCharacters) -> Tensor:
         """One row (N, width) for each word of the batch."""
         # The first and the last word of the row see boundaries beside them as all others do.
-        ids = nn.functional.pad(characters.ids, (REACH // 2, REACH // 2), value=BOUNDARY)
+        count = len(characters.ids)
+        after = REACH // 2 + rounded_up(count, _CHARACTERS) - count
+        ids = nn.functional.pad(characters.ids, (REACH // 2, after), value=BOUNDARY)
         row = self.embedding(ids).T
-        answers = self.filters(row[None])[0].T.contiguous()
+        answers = self.filters(row[None])[0].T[:count].contiguous()
         strongest = torch.segment_reduce(answers, "max", lengths=characters.lengths)
         # Not by indexing: its gradient adds up in an order that threads decide.
         return strongest.index_select(0, characters.words)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from llamaner.tagger.rounding import rounded_up
+
 
 class LayerMix(nn.Module):
     """A learned weighted sum of layers, gamma * sum_l softmax(w)_l * h_l.
@@ -36,6 +38,12 @@ class LayerProjection(nn.Module):
         self.projection = nn.Linear(layers * width, width)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """``vectors`` (N, L, D) of any float type → (N, D) in float32."""
-        projected: Tensor = self.projection(vectors.flatten(1).to(self.projection.weight.dtype))
+        """``vectors`` (N, L, D) of any float type → (N, D) in float32, or autocast's type."""
+        device, weight = vectors.device.type, self.projection.weight
+        lower = torch.is_autocast_enabled(device)
+        kind = torch.get_autocast_dtype(device) if lower else weight.dtype
+        count, layers, width = vectors.shape
+        rows = vectors.new_zeros(rounded_up(count), layers * width, dtype=kind)
+        rows[:count] = vectors.flatten(1)
+        projected: Tensor = self.projection(rows)[:count]
         return projected

@@ -12,8 +12,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from llamaner.configuration import HeadSettings
 from llamaner.tagger.characters import CharacterCnn, WordCharacters
 from llamaner.tagger.crf import LinearChainCRF
+from llamaner.tagger.dropout import Dropout
 from llamaner.tagger.layer_mix import LayerMix, LayerProjection
 from llamaner.tagger.recurrence import BiLstm
+from llamaner.tagger.rounding import filled_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class BiLstmCrf(nn.Module):
             else None
         )
         self.word_dropout = settings.word_dropout
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.lstm = BiLstm(width + settings.character_width, settings.lstm_width)
         self.emit = nn.Linear(2 * settings.lstm_width, len(tags))
         self.crf = LinearChainCRF(tags, constraints="BIOES")
@@ -79,8 +81,8 @@ class BiLstmCrf(nn.Module):
         )
         states = self.lstm.states(packed)
         # Packed still: dropout draws a number for each element, padding included.
-        packed_scores = states._replace(data=self.emit(self.dropout(states.data)))
-        scores: Tensor = pad_packed_sequence(packed_scores, batch_first=True)[0]
+        scored = self.emit(filled_up(self.dropout(states.data)))[: len(states.data)]
+        scores: Tensor = pad_packed_sequence(states._replace(data=scored), batch_first=True)[0]
         return scores
 
     def loss(

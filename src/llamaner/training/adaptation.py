@@ -228,7 +228,11 @@ def _pieces(lower: LowerFeatures, names: Sequence[str]) -> list[list[_Piece]]:
             _piece(sentences[index], tags[index], start, stop, numbers)
             for index, start, stop in _parts(sentence_starts, begin, end)
         ]
-        if following and following.passage == row.passage and following.first_word < row.end_word:
+        if (
+            following is not None
+            and following.passage == row.passage
+            and following.first_word < row.end_word
+        ):
             pieces[-1].tags[-1] = UNKNOWN_TAG
         found.append(pieces)
     return found
