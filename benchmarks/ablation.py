@@ -52,6 +52,11 @@ VARIANTS: dict[str, dict] = {
     "int8": {"precision": "int8"},
     "recased 0.1": {"recased": 0.1},
     "documents only": {"alone": 0.0},
+    "softmax instead of the CRF": {"head": "softmax"},
+    "LSTM over characters": {"head": "character-lstm"},
+    "features of case": {"head": "case-features"},
+    "two layers of BiLSTM": {"head": "two-layers"},
+    "variational dropout": {"head": "variational-dropout"},
     "fast": {"preset": "fast"},
     "accurate": {"preset": "accurate"},
 }
@@ -116,10 +121,11 @@ def words_per_second(settings: dict, path: str) -> float:
     return words / min(seconds[1:])
 
 
-def measured_run(arguments: list[str]) -> dict:
-    """Scores, minutes and peak GiB of one `llamaner train`."""
+def measured_run(head: str | None, arguments: list[str]) -> dict:
+    """Scores, minutes and peak GiB of one `llamaner train`, with a head of heads.py if named."""
     started = time.monotonic()
-    command = [sys.executable, "-m", "llamaner.cli", "train", "--json", *arguments]
+    program = [str(Path(__file__).with_name("heads.py")), head] if head else ["-m", "llamaner.cli"]
+    command = [sys.executable, *program, "train", "--json", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -190,9 +196,10 @@ def main() -> None:
                 row = done.get((variant, seed))
                 if row is None:
                     settings = {"precision": arguments.precision, **VARIANTS[variant]}
+                    head = settings.pop("head", None)
                     speed = speed or words_per_second(settings, dev)
                     place = ["--output", f"{folder}/tagger", "--overwrite", "--seed", str(seed)]
-                    found = measured_run([*data, *place, *flags(settings), *others])
+                    found = measured_run(head, [*data, *place, *flags(settings), *others])
                     row = {"variant": variant, "seed": seed, "words_per_second": speed, **found}
                     if arguments.results:
                         with arguments.results.open("a") as file:
