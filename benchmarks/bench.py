@@ -58,7 +58,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=7200, help="seconds for an answer")
     parser.add_argument("--rounds", type=int, default=7, help="tagging, latency")
     parser.add_argument("--seconds", type=float, default=1, help="tagging: a round, at least")
-    parser.add_argument("--sentences", type=int, default=96, help="tagging")
+    parser.add_argument("--sentences", type=int, default=240, help="tagging")
     parser.add_argument("--calls", type=int, default=15, help="latency: a round")
     parser.add_argument("--epoch-sentences", type=int, default=512)
     parser.add_argument("--epoch-rounds", type=int, default=3)
