@@ -43,7 +43,9 @@ class LayerProjection(nn.Module):
         lower = torch.is_autocast_enabled(device)
         kind = torch.get_autocast_dtype(device) if lower else weight.dtype
         count, layers, width = vectors.shape
-        rows = vectors.new_zeros(rounded_up(count), layers * width, dtype=kind)
+        # A lone sentence that is tagged would only wait for rows of zeros.
+        filled = rounded_up(count) if self.training else count
+        rows = vectors.new_zeros(filled, layers * width, dtype=kind)
         rows[:count] = vectors.flatten(1)
         projected: Tensor = self.projection(rows)[:count]
         return projected
