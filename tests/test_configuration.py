@@ -70,7 +70,7 @@ def test_a_configuration_with_a_preset_is_read_back_as_it_was():
     [
         ("epoch = 3", "there is no setting 'epoch'"),
         ('preset = "slow"', "preset: .* found 'slow'"),
-        ("epochs = 0", "epochs: Input should be greater than or equal to 1, found 0"),
+        ("epochs = 0", "epochs: should be greater than or equal to 1, found 0"),
         ('[backbone]\npooling = "best"', "backbone.pooling: .* found 'best'"),
         ("[heads]\ndropout = 1", "there is no setting 'heads'"),
         ("epochs = ", "not readable as TOML"),

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsPanel, Parameter
 from cyclopts.exceptions import CycloptsError
+from pydantic import ValidationError
 
 from llamaner import __version__
 from llamaner.commands.evaluation import card, compare, evaluate
@@ -28,12 +29,23 @@ from llamaner.configuration import (
     ServiceSettings,
     TrainingConfiguration,
     read_configuration,
+    wrong_flags,
 )
 from llamaner.errors import ConfigurationError, LlamanerError
 from llamaner.terminal import console
 
 if TYPE_CHECKING:
+    from rich.panel import Panel
+
     from llamaner.tagger import NerTagger
+
+
+def _told(error: CycloptsError) -> Panel:
+    fault = error.__cause__
+    if isinstance(fault, ValidationError):
+        return CycloptsPanel("\n".join(wrong_flags(fault)))
+    return CycloptsPanel(error)
+
 
 app = App(
     name="llamaner",
@@ -41,6 +53,7 @@ app = App(
     help="Named-entity recognition with a BiLSTM-CRF on LLaMA embeddings.",
     help_format="markdown",
     suppress_keyboard_interrupt=False,
+    error_formatter=_told,
 )
 app.command(store)
 for command in (evaluate, compare, card):

@@ -464,6 +464,11 @@ def read_configuration(
         raise ConfigurationError("\n".join(f"{place}: {fault}" for fault in faults)) from None
 
 
+def wrong_flags(error: ValidationError) -> list[str]:
+    """What is wrong with each flag from which settings were to be made, a sentence each."""
+    return [_describe(fault, flag=True) for fault in error.errors(include_url=False)]
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
@@ -474,8 +479,13 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: not readable as TOML ({error})") from None
 
 
-def _describe(fault: Any) -> str:
+def _describe(fault: Any, *, flag: bool = False) -> str:
     name = ".".join(str(part) for part in fault["loc"])
+    if flag:
+        # A number is a place in a list of values, which is one flag.
+        name = ".".join(part for part in fault["loc"] if isinstance(part, str))
+        name = "--" + name.removeprefix("backbone.").removeprefix("head.").replace("_", "-")
     if fault["type"] == "extra_forbidden":
         return f"there is no setting {name!r}; see `llamaner train --help`"
-    return f"{name}: {fault['msg']}, found {fault['input']!r}"
+    wrong = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return f"{name}: {wrong}, found {fault['input']!r}"
