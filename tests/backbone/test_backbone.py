@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer
 
-from llamaner.backbone import Backbone
+from llamaner.backbone import Backbone, LowerStates
 from llamaner.backbone.blocks import choose_layers, choose_precision
 from llamaner.backbone.source import find_model
 from llamaner.configuration import BackboneSettings
@@ -102,6 +102,23 @@ def test_a_sentence_has_the_same_vectors_in_any_company(tiny_backbone, sample):
     for index in (0, 7, 23):
         alone = vectors(tiny_backbone, [given[index]])[0]
         np.testing.assert_allclose(alone, together[index], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("reader", [lambda b: b, lambda b: LowerStates(b, 2)])
+def test_many_words_are_read_part_by_part(model_folder, settings_of, sample, monkeypatch, reader):
+    backbone = Backbone(settings_of(model_folder))
+    given = [*list(sample("dev").sentences)[:30], Sentence("", ())]
+    whole, counted = dict(reader(backbone).embed(given)), reader(backbone).counts(given)
+    read, rows = [], Backbone.rows
+    monkeypatch.setattr(Backbone, "rows", lambda b, part: read.append(part) or rows(b, part))
+    monkeypatch.setattr("llamaner.backbone.passages.WORDS_IN_PART", 50)
+    found = dict(reader(backbone).embed(given))
+    longest = max(len(sentence) for sentence in given)
+    assert max(sum(len(sentence) for sentence in part) for part in read) <= max(50, longest)
+    assert reader(backbone).counts(given) == counted
+    assert found.keys() == whole.keys()
+    for index, vectors in whole.items():
+        np.testing.assert_allclose(found[index], vectors, atol=TOLERANCE)
 
 
 @hypothesis_settings(max_examples=40)

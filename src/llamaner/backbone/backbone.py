@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from llamaner.backbone.blocks import (
 from llamaner.backbone.budget import TokenBudget, choose_budget, free_bytes
 from llamaner.backbone.cpu_int8 import multiply_in_int8
 from llamaner.backbone.loading import require_quantization
-from llamaner.backbone.passages import Passage, passages
+from llamaner.backbone.passages import Passage, parts, passages
 from llamaner.backbone.plan import weight_bytes
 from llamaner.backbone.rows import Reading, Row
 from llamaner.backbone.source import find_model
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
 
 ALGORITHM = 3
 """Raise it when the same settings begin to give other vectors: stored features are keyed by it."""
-
-_PASSAGES_AT_ONCE = 8192
 
 
 class Backbone:
@@ -167,16 +164,18 @@ class Backbone:
     def embed(self, passages: Sequence[Passage]) -> Iterator[tuple[int, Vectors]]:
         """Each passage's index and the vectors (T, L, D) of its words.
 
-        Passages come as they are finished, longest first among each 8,192; one without words has
-        no vectors and does not come. Equal ones are read once, and come with the same array.
+        Passages come as they are finished, longest first in each part of some 131,072 words; one
+        without words has no vectors and does not come. Equal ones are read once, and come with the
+        same array.
         """
         equal: dict[tuple[str, tuple[tuple[int, int], ...]], list[int]] = {}
         for index, passage in enumerate(passages):
             equal.setdefault((passage.text, passage.spans), []).append(index)
-        remaining = iter(equal.values())
-        while part := list(islice(remaining, _PASSAGES_AT_ONCE)):
-            for number, vectors in self._embed_part([passages[indices[0]] for indices in part]):
-                for index in part[number]:
+        indices = list(equal.values())
+        distinct = [passages[mine[0]] for mine in indices]
+        for part in parts(distinct):
+            for number, vectors in self._embed_part(distinct[part]):
+                for index in indices[part.start + number]:
                     yield index, vectors
 
     def embed_sentences(self, documents: Sequence[Document]) -> Iterator[tuple[int, Vectors]]:

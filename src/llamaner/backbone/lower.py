@@ -12,12 +12,10 @@ import numpy as np
 from llamaner.backbone.assembly import Vectors
 from llamaner.backbone.backbone import Backbone, key_of
 from llamaner.backbone.blocks import Blocks
-from llamaner.backbone.passages import Passage
+from llamaner.backbone.passages import Passage, parts
 from llamaner.backbone.rows import Row
 from llamaner.configuration import BackboneSettings
 from llamaner.errors import BackboneError
-
-_PASSAGES_AT_ONCE = 1024
 
 
 class LowerStates:
@@ -46,8 +44,9 @@ class LowerStates:
     def counts(self, passages: Sequence[Passage]) -> list[int]:
         """How many subwords the rows of each passage have."""
         counts = [0] * len(passages)
-        for row in self._backbone.rows(passages):
-            counts[row.passage] += len(row)
+        for part in parts(passages):
+            for row in self._backbone.rows(passages[part]):
+                counts[part.start + row.passage] += len(row)
         return counts
 
     def embed(self, passages: Sequence[Passage]) -> Iterator[tuple[int, Vectors]]:
@@ -55,9 +54,9 @@ class LowerStates:
 
         Raises ``BackboneError`` where float16 cannot hold them.
         """
-        for start in range(0, len(passages), _PASSAGES_AT_ONCE):
-            for index, states in self._embed(passages[start : start + _PASSAGES_AT_ONCE]):
-                yield start + index, states
+        for part in parts(passages):
+            for index, states in self._embed(passages[part]):
+                yield part.start + index, states
 
     @cached_property
     def _blocks(self) -> Blocks:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 STRETCH_WORDS = 1024
 """Longer documents are read in stretches of about so many words, so that memory stays bounded."""
 
+WORDS_IN_PART = 2**17
+"""Rows, and what the tokenizer makes of a text, take some 300 bytes a word while they are there."""
+
 _CHARACTERS_A_SUBWORD = 8
 """More than subwords have on average in any language, so that a margin is wide enough."""
 
@@ -52,6 +55,18 @@ def passages(documents: Sequence[Document], context: int) -> list[Passage]:
     passage of its own.
     """
     return [passage for document in documents for passage in _passages(document, context)]
+
+
+def parts(passages: Sequence[Passage]) -> Iterator[slice]:
+    """Consecutive passages of about ``WORDS_IN_PART`` words in all, which bounds memory."""
+    first, words = 0, 0
+    for index, passage in enumerate(passages):
+        if words and words + len(passage) > WORDS_IN_PART:
+            yield slice(first, index)
+            first, words = index, 0
+        words += len(passage)
+    if passages:
+        yield slice(first, len(passages))
 
 
 def _passages(document: Document, context: int) -> Iterator[Passage]:
