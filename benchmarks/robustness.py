@@ -1,12 +1,13 @@
-"""Strict F1 of a tagger on perturbed text: casing, typing errors, lost stops, look-alikes, emoji.
+"""Strict F1 of a tagger on perturbed text: casing, typing errors, spacing, look-alikes, emoji.
 
     python benchmarks/robustness.py MODEL --data valid.txt
     python benchmarks/robustness.py MODEL --data valid.txt --documents 60
 
 The gold entities stay where they are: a perturbation changes the letters of words, or takes or
 adds words outside of entities. Each row is scored on the same documents, with a 95% bootstrap
-interval of its F1 and the difference from the first row. The last row has the same text, but each
-sentence is read without its document.
+interval of its F1 and the difference from the first row. "Sentences by themselves" are read
+without their document. "Running text" is spaced as people write, and the tagger finds its words
+and sentences itself; what it finds is scored on the corpus's words that it touches.
 """
 
 import argparse
@@ -15,14 +16,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from llamaner import NerTagger, read_corpus
-from llamaner.corpus import Document, Sentence
+from llamaner.corpus import Document, LabelSpan, Sentence, segment
 from llamaner.corpus.casing import recased
 from llamaner.evaluation import evaluate
 
 LOOK_ALIKES = str.maketrans("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ")
 EMOJI = ("🙂", "😂", "🔥", "👍🏽", "🎉")
 SHARE = 0.1
-"""Part of the words that typing errors and look-alikes change."""
+"""Part of the words that typing errors and look-alikes change, and of the spaces."""
+CLOSING = {".", ",", ";", ":", "!", "?", "%", ")", "]", "'", "'s", "'S", "n't", "'re", "'ve", "'ll"}
+OPENING = {"(", "[", "$", "£"}
+ODD_SPACES = ("  ", "\t", "\u00a0", "\u2009", "\n")
 
 Words = list[str]
 
@@ -41,6 +45,39 @@ def each_sentence(change: Callable[[Words, random.Random], Words]) -> Callable:
         return replace(made, coherent=document.coherent)
 
     return changed
+
+
+def respaced(document: Document, between: Callable[[Words, int], str]) -> Document:
+    """The same words, with ``between(words, i)`` before the one at ``i``."""
+    sentences = []
+    for sentence in document.sentences:
+        words, text, spans = list(sentence.words), "", []
+        for i, word in enumerate(words):
+            text += between(words, i) if i else ""
+            spans.append((len(text), len(text) + len(word)))
+            text += word
+        sentences.append(Sentence(text, tuple(spans)).with_entities(sentence.label_spans))
+    return Document.from_sentences(sentences, document.id)
+
+
+def space_as_written(words: Words, i: int) -> str:
+    """None before a stop or after a bracket, where corpora in columns have one."""
+    quoted = words[:i].count('"') % 2 == 1
+    closing = words[i] in CLOSING or (words[i] == '"' and quoted)
+    opening = words[i - 1] in OPENING or (words[i - 1] == '"' and quoted)
+    return "" if closing or opening else " "
+
+
+def as_written(document: Document, rng: random.Random) -> Document:
+    return respaced(document, space_as_written)
+
+
+def oddly_spaced(document: Document, rng: random.Random) -> Document:
+    def space(words: Words, i: int) -> str:
+        usual = space_as_written(words, i)
+        return rng.choice(ODD_SPACES) if usual and rng.random() < SHARE else usual
+
+    return respaced(document, space)
 
 
 def typing_errors(words: Words, rng: random.Random) -> Words:
@@ -74,7 +111,30 @@ PERTURBATIONS: dict[str, Callable[[Document, random.Random], Document]] = {
     "look-alikes": each_sentence(look_alikes),
     "emoji at the end": each_sentence(emoji),
     "sentences by themselves": lambda document, rng: replace(document, coherent=False),
+    "running text": as_written,
+    "running text, odd spaces": oddly_spaced,
 }
+RUNNING = {"running text", "running text, odd spaces"}
+
+
+def found_in_text(tagger: NerTagger, document: Document) -> list[Sentence]:
+    """The document's sentences with what is found in its text alone, on the words it touches."""
+    text = Document(document.text, segment(document.text, tagger.config.language))
+    found = iter(tagger.tag_documents([text])[0].entities)
+    entity, sentences = next(found, None), []
+    for sentence in document.sentences:
+        spans: list[LabelSpan] = []
+        while entity and entity.start < sentence.start + len(sentence.text):
+            touched = [
+                i
+                for i, (start, end) in enumerate(sentence.spans)
+                if sentence.start + start < entity.end and entity.start < sentence.start + end
+            ]
+            if touched and (not spans or spans[-1].end <= touched[0]):
+                spans.append(LabelSpan(entity.label, touched[0], touched[-1] + 1))
+            entity = next(found, None)
+        sentences.append(sentence.with_entities(spans))
+    return sentences
 
 
 def main() -> None:
@@ -97,8 +157,11 @@ def main() -> None:
             continue
         rng = random.Random(options.seed)
         given = [perturb(document, rng) for document in documents]
-        tagged = tagger.tag_documents(given)
-        found = evaluate(given, [document.sentences for document in tagged])
+        if name in RUNNING:
+            tagged = [found_in_text(tagger, document) for document in given]
+        else:
+            tagged = [document.sentences for document in tagger.tag_documents(given)]
+        found = evaluate(given, tagged)
         f1, (low, high) = found.strict.overall.f1, found.interval
         clean = f1 if clean is None else clean
         print(f"| {name} | {f1:.4f} | {low:.4f} to {high:.4f} | {f1 - clean:+.4f} |", flush=True)

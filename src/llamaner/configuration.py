@@ -22,6 +22,7 @@ RUN_CONFIGURATION = Path("training", "configuration.json")
 
 Pooling = Literal["last", "mean", "first"]
 Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+Spacing = Literal["auto", "words", "text"]
 Quantization = Literal["none", "8bit", "4bit"]
 TokenBudget = Annotated[int, Field(ge=64)] | Literal["auto"]
 Adaptation = Literal["none", "lora"]
@@ -78,6 +79,14 @@ class BackboneSettings(BaseModel):
             "windows. 0 reads each sentence by itself.",
         ),
     ] = None
+    spacing: Annotated[
+        Spacing,
+        Field(
+            description="'words' reads one space between words, however many the text has, and a "
+            "line break between sentences; 'text' reads what is there. By default as the "
+            "training data are: 'words' where they came in columns."
+        ),
+    ] = "auto"
     attention: Annotated[
         str,
         Field(

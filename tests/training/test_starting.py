@@ -10,7 +10,15 @@ from llamaner.configuration import (
     LoraSettings,
     TrainingConfiguration,
 )
-from llamaner.corpus import Corpus, Document, Sentence, read_corpus, write_conll
+from llamaner.corpus import (
+    Corpus,
+    Document,
+    Sentence,
+    read_corpus,
+    segment,
+    write_conll,
+    write_jsonl,
+)
 from llamaner.corpus.types import LabelSpan
 from llamaner.errors import ConfigurationError
 from llamaner.tagger import NerTagger
@@ -100,6 +108,38 @@ def test_other_labels_and_settings_are_refused(configured, adapted, corpora, tmp
         train(going_on(configured, "x", adapted, head=HeadSettings(lstm_width=32)))
     with pytest.raises(ConfigurationError, match=r"trained with repeat = 0, not 1; leave"):
         train(going_on(configured, "x", adapted, backbone=BackboneSettings(repeat=1)))
+
+
+TEXT = "Ana Novak flew to Paris. Nobody followed (not even Tom)."
+
+
+def test_a_tagger_of_columns_reads_any_text_as_columns(adapted):
+    tagger = NerTagger.from_pretrained(adapted)
+    assert tagger.config.backbone.spacing == "words"
+    spaced = TEXT.replace(" ", " \u00a0\n").replace("(", " ( ")
+    given = [Document(text, segment(text)) for text in (TEXT, spaced)]
+    one, other = tagger.tag_documents(given)
+    assert [(e.word_start, e.word_end, e.label) for e in one.entities] == [
+        (e.word_start, e.word_end, e.label) for e in other.entities
+    ]
+    assert [p.text for p in tagger.backbone.passages(given[:1])] == [
+        p.text for p in tagger.backbone.passages(given[1:])
+    ]
+    assert all(spaced[e.start : e.end] == e.text for e in other.entities)
+
+
+def test_a_tagger_of_texts_reads_them_as_they_are(configured, tmp_path):
+    (sentence, *others) = segment(TEXT)
+    document = Document(TEXT, (sentence.with_entities([LabelSpan("PER", 0, 2)]), *others))
+    with (tmp_path / "texts.jsonl").open("w", encoding="utf-8") as file:
+        write_jsonl(Corpus((document, document)), file)
+    texts = {"train": str(tmp_path / "texts.jsonl"), "dev": str(tmp_path / "texts.jsonl")}
+    tagger = train(configured("texts", adapt="none", **texts)).tagger
+    assert tagger.config.backbone.spacing == "text"
+    assert [passage.text for passage in tagger.backbone.passages([document])] == [TEXT]
+    asked = configured("x").backbone.model_copy(update={"spacing": "words"})
+    tagger = train(configured("asked", adapt="none", backbone=asked, **texts)).tagger
+    assert tagger.config.backbone.spacing == "words"
 
 
 def test_copies_are_read_sentence_by_sentence(configured, corpora):

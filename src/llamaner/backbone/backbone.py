@@ -35,6 +35,7 @@ from llamaner.backbone.source import find_model
 from llamaner.backbone.tokenizer import BackboneTokenizer
 from llamaner.backbone.unpacking import unpacked_gguf
 from llamaner.configuration import BackboneSettings
+from llamaner.corpus.spacing import single_spaced
 from llamaner.terminal import status
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ class Backbone:
 
     def passages(self, documents: Sequence[Document]) -> list[Passage]:
         """What is read at once: sentences, or with ``context`` stretches of documents."""
+        if self.settings.spacing == "words":
+            documents = [single_spaced(document) for document in documents]
         return passages(documents, self.reading.context)
 
     def counts(self, passages: Sequence[Passage]) -> list[int]:

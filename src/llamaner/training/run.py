@@ -58,7 +58,7 @@ from llamaner.training.examples import Examples, StoredExamples
 from llamaner.training.metrics import MetricsLog
 from llamaner.training.processes import agreed, averaged, join_processes, share_of
 from llamaner.training.reporting import report_best_epoch
-from llamaner.training.starting import first_tagger, settings_to_go_on_with
+from llamaner.training.starting import first_tagger, settings_to_go_on_with, with_spacing
 
 DEFAULT_EPOCHS = 8
 DEFAULT_STEPS = 500
@@ -96,7 +96,7 @@ def train(
         *copies_read_alone(original, configuration),
     ]
     set_seed(configuration.seed)
-    settled = settings_to_go_on_with(configuration)
+    settled = with_spacing(settings_to_go_on_with(configuration), original)
     tagger = first_tagger(settled, sentences_of(documents))
     with _locked(configuration.output) if first else nullcontext():
         store = FeatureStore(configuration.store, processes)

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from llamaner.backbone import Backbone
 from llamaner.configuration import TrainingConfiguration
-from llamaner.corpus import Sentence
+from llamaner.corpus import Document, Sentence
+from llamaner.corpus.spacing import are_single_spaced
 from llamaner.errors import ConfigurationError
 from llamaner.tagger import NerTagger
 from llamaner.training.adaptation import backbone_to_adapt
@@ -34,6 +35,17 @@ def settings_to_go_on_with(configuration: TrainingConfiguration) -> TrainingConf
         kept = {name: getattr(config.lora, name) for name in ("rank", "alpha", "first_block")}
         changes["lora"] = configuration.lora.model_copy(update=kept)
     return configuration.model_copy(update=changes)
+
+
+def with_spacing(
+    configuration: TrainingConfiguration, documents: Sequence[Document]
+) -> TrainingConfiguration:
+    """``configuration`` with the spacing of ``documents`` where it leaves it to them."""
+    if configuration.backbone.spacing != "auto":
+        return configuration
+    spacing = "words" if are_single_spaced(documents) else "text"
+    backbone = configuration.backbone.model_copy(update={"spacing": spacing})
+    return configuration.model_copy(update={"backbone": backbone})
 
 
 def first_tagger(configuration: TrainingConfiguration, sentences: Sequence[Sentence]) -> NerTagger:
