@@ -1,6 +1,6 @@
 """Other case, same offsets."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llamaner.corpus import Document, LabelSpan, Sentence, segment
@@ -8,6 +8,7 @@ from llamaner.corpus.casing import recased, recased_copies
 
 
 @given(st.text(max_size=80), st.sampled_from(["lower", "upper"]))
+@example("Ο ΟΛΥΜΠΙΑΚΟΣ. Η İstanbul", "lower")
 def test_any_text_keeps_its_offsets(text, case):
     given = Document(text, segment(text))
     made = recased(given, case)

@@ -59,7 +59,7 @@ def test_conventions_of_lines_blanks_and_schemes(written, text):
 
 
 def test_only_tabs_or_blanks_separate_and_only_line_feeds_end_lines(written):
-    odd = ["a\xa0b", "c\u2028d", "e\x85f", "g\x0ch", "\u3000", "\x1c", "i\rj"]
+    odd = ["a\xa0b", "c\u2028d", "e\x85f", "g\x0ch", "\u3000", "\x1c"]
     assert words(read_conll(written("".join(f"{word} O\n" for word in odd)))) == [odd]
     assert words(read_conll(written("New York\tO\na b c\tO\n"))) == [["New York", "a b c"]]
 
@@ -111,6 +111,16 @@ def test_comments_are_kept_and_hashes_may_be_words(written):
 
 
 # Faults
+
+
+@pytest.mark.parametrize("row", ["#nice", "#nice X", "#nice B-"])
+def test_a_hashtag_without_a_tag_does_not_get_lost(written, row):
+    ((line, _),) = faults(written(f"#Oslo B-LOC\nis O\n{row}\nbig O\n"))
+    assert line == 3
+
+
+def test_a_lone_carriage_return_is_a_fault(written):
+    assert faults(written("a O\r\nb B-X\rc O\n")) == [(2, "a CR without LF")]
 
 
 def test_all_faults_of_a_file_are_named_at_once(written):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llamaner.corpus import Document, segment
+from llamaner.corpus import Document, segment, segmentation
 from llamaner.corpus.segmentation import cut_words, word_spans
 from llamaner.errors import ConfigurationError
 
@@ -96,6 +96,14 @@ def test_one_long_word_stays_one_word():
 
 def test_texts_may_be_longer_than_spacys_limit():
     assert len(segment("Ada saw Bo. " * 100_000)) == 100_000
+
+
+def test_words_that_were_seen_once_are_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr(segmentation, "_STRINGS_KEPT", 3_000)
+    for start in range(0, 20_000, 1_000):
+        text = " ".join(f"word{i}." for i in range(start, start + 1_000))
+        assert len(segment(text)) == 1_000
+        assert len(segmentation._pipeline("en").vocab.strings) <= 3_000
 
 
 def test_an_unknown_language_is_an_error():

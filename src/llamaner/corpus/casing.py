@@ -41,9 +41,7 @@ def recased_copies(documents: Sequence[Document], share: float) -> list[Document
 
 
 def _recased(text: str, case: Case) -> str:
-    changed = text.lower() if case == "lower" else text.upper()
-    if len(changed) == len(text):
-        return changed
+    # Letter by letter: what lower() makes of a text's final sigma depends on its neighbours.
     return "".join(_recased_letter(letter, case) for letter in text)
 
 

@@ -154,7 +154,7 @@ def _read(
         corpus = Corpus(tuple(document for _, document in numbered))
         lines = [line for line, document in numbered for _ in document.sentences]
     else:
-        corpus = read_corpus(source)
+        corpus = read_corpus(source, format=format)
         lines = [None for _ in corpus.sentences]
     refuse_empty(corpus, str(source))
     return _Source(str(source), corpus, lines, rows)

@@ -133,10 +133,14 @@ class _Builder:
         elif is_docstart(line, self.layout):
             self.end_sentence()
             self.documents.append(RowDocument(line))
-        elif is_comment(line, self.layout):
+        elif is_comment(line, self.layout) and not self.may_be_a_hashtag(line):
             self.sentence.comments.append(line)
         else:
             self.add_row(number, split_row(line, self.layout.separator))
+
+    def may_be_a_hashtag(self, line: str) -> bool:
+        """Whether a line is rather a row at fault, within a sentence, than a comment on it."""
+        return bool(self.sentence.rows) and not line.startswith("# ")
 
     def add_row(self, number: int, fields: list[str]) -> None:
         if len(fields) != self.layout.width:

@@ -30,6 +30,10 @@ _LONG_RUN = re.compile(rf"\S{{{_LONG + 1},}}")
 _LONG_RUN_WORD = re.compile(r"\w+|([^\w\s])\1*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+# spaCy keeps each word that it has ever seen, in some 500 bytes. Its memory zones would let go of
+# them, but are not for several threads.
+_STRINGS_KEPT = 100_000
+
 # German has this as a rule of its own, other languages among further signs.
 _HYPHEN_IN_NUMBERS = "(?<=[0-9])-(?=[0-9])"
 _JOINER = "\u200d"
@@ -139,8 +143,16 @@ def _before_opening(text: str, words: Sequence[Range], index: int, least: int) -
     return index
 
 
-@lru_cache(maxsize=8)
 def _pipeline(language: str) -> Language:
+    nlp = _new_pipeline(language)
+    if len(nlp.vocab.strings) > _STRINGS_KEPT:
+        _new_pipeline.cache_clear()
+        nlp = _new_pipeline(language)
+    return nlp
+
+
+@lru_cache(maxsize=8)
+def _new_pipeline(language: str) -> Language:
     import spacy
 
     try:

@@ -24,11 +24,15 @@ def read_lines(path: str | Path) -> list[str]:
     """The lines of a UTF-8 file, without their line ends (LF or CRLF) and a byte-order mark.
 
     Only these end a line: U+2028, U+0085 and the like may be part of a word.
-    Raises ``CorpusError`` when the file is missing, or names each line that is not UTF-8.
+    Raises ``CorpusError`` when the file is missing, or names each line that is not UTF-8, or has a
+    CR in it.
     """
     lines = decode_text(read_bytes(path), str(path)).replace("\r\n", "\n").split("\n")
     if not lines[-1]:
         lines.pop()
+    found, advice = "a CR without LF", r"end lines by LF: tr '\r' '\n', or dos2unix"
+    if faults := [n for n, line in enumerate(lines, start=1) if "\r" in line]:
+        raise CorpusError([Problem(str(path), number, found, advice) for number in faults])
     return lines
 
 
