@@ -28,8 +28,8 @@ from llamaner.configuration import (
     Precision,
     ServiceSettings,
     TrainingConfiguration,
+    faults_of,
     read_configuration,
-    wrong_flags,
 )
 from llamaner.errors import ConfigurationError, LlamanerError
 from llamaner.terminal import console
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def _told(error: CycloptsError) -> Panel:
     fault = error.__cause__
     if isinstance(fault, ValidationError):
-        return CycloptsPanel("\n".join(wrong_flags(fault)))
+        return CycloptsPanel("\n".join(faults_of(fault, flags=True)))
     return CycloptsPanel(error)
 
 
@@ -447,6 +447,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Whoever read the output has enough of it, as `head` has.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # A path that is too long, a folder that may not be read, a disk that is full.
+        place = f"{error.filename}: " if error.filename else ""
+        console.print("error:", style="bold red", end=" ")
+        console.print(f"{place}{error.strerror or error}")
+        sys.exit(2)
     except KeyboardInterrupt:
         console.print("interrupted; what was finished is kept")
         sys.exit(130)

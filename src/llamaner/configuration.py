@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llamaner.errors import ConfigurationError
+from llamaner.locations import from_home
 from llamaner.presets import Preset, with_preset
 
 RUN_CONFIGURATION = Path("training", "configuration.json")
@@ -330,7 +331,7 @@ class TrainingConfiguration(BaseModel):
         machine: dict[str, Any] = {"backbone": {"device", "token_budget"}}
         machine |= dict.fromkeys(("train", "dev", "output", "store", "report", "preset"), True)
         found = self.model_dump(mode="json", exclude_defaults=True, exclude=machine)
-        local = Path(self.backbone.model).expanduser()
+        local = from_home(self.backbone.model)
         if "model" in found.get("backbone", {}) and local.exists():
             found["backbone"]["model"] = local.resolve().name
         if self.start_from is not None:
@@ -469,13 +470,15 @@ def read_configuration(
         return TrainingConfiguration.model_validate(values)
     except ValidationError as error:
         place = "the configuration" if path is None else str(path)
-        faults = [_describe(fault) for fault in error.errors(include_url=False)]
-        raise ConfigurationError("\n".join(f"{place}: {fault}" for fault in faults)) from None
+        faults = "\n".join(f"{place}: {fault}" for fault in faults_of(error))
+        raise ConfigurationError(faults) from None
 
 
-def wrong_flags(error: ValidationError) -> list[str]:
-    """What is wrong with each flag from which settings were to be made, a sentence each."""
-    return [_describe(fault, flag=True) for fault in error.errors(include_url=False)]
+def faults_of(error: ValidationError, *, flags: bool = False) -> list[str]:
+    """What is wrong with each setting, a sentence each; with ``flags`` named as on a command
+    line.
+    """
+    return [_describe(fault, flag=flags) for fault in error.errors(include_url=False)]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -488,7 +491,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: not readable as TOML ({error})") from None
 
 
-def _describe(fault: Any, *, flag: bool = False) -> str:
+def _describe(fault: Any, *, flag: bool) -> str:
     name = ".".join(str(part) for part in fault["loc"])
     if flag:
         # A number is a place in a list of values, which is one flag.

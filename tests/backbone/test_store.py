@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import safetensors.torch
+from filelock import FileLock
 
 from llamaner.backbone import Backbone, FeatureStore, shelf
 from llamaner.corpus import LabelSpan, Sentence
-from llamaner.errors import StoreError
+from llamaner.errors import BackboneError, StoreError
 
 EXTRACT = """
 import sys
@@ -215,6 +218,46 @@ def test_list_and_clear(store, model_folder, settings_of):
     store.clear()
     assert store.list() == []
     assert (store.root / "foreign").is_dir()
+
+
+def test_who_has_begun_to_read_keeps_what_was_there(store, tiny_backbone, monkeypatch):
+    sentences, find = numbered(8), shelf.Shelf.find
+    expected = list(store.features(tiny_backbone, sentences))
+
+    def cleared_meanwhile(self, digests):
+        found = find(self, digests)
+        monkeypatch.setattr(shelf.Shelf, "find", find)
+        store.clear()
+        store.features(tiny_backbone, numbered(20)[10:])
+        return found
+
+    monkeypatch.setattr(shelf.Shelf, "find", cleared_meanwhile)
+    for vectors, whole in zip(store.features(tiny_backbone, sentences), expected, strict=True):
+        np.testing.assert_array_equal(vectors, whole)
+
+
+def test_features_may_be_cleared_while_another_process_waits_to_add(store, tiny_backbone):
+    store.features(tiny_backbone, numbered(2))
+    folder = store.root / tiny_backbone.key
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(folder.with_suffix(".lock")):
+            waiting = pool.submit(store.features, tiny_backbone, numbered(4))
+            time.sleep(0.3)
+            shutil.rmtree(folder)
+        assert len(waiting.result()) == 4
+
+
+def test_vectors_that_are_not_finite_are_not_stored(store, tmp_path, model_folder, settings_of):
+    folder = shutil.copytree(model_folder, tmp_path / "hot")
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    backbone = Backbone(settings_of(folder))
+    (the,) = {int(subwords.ids[0]) for subwords in backbone.tokenizer([" number"])}
+    weights["embed_tokens.weight"][the] = 3e38
+    safetensors.torch.save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    backbone = Backbone(settings_of(folder))
+    with pytest.raises(BackboneError, match="too large for its precision"):
+        store.features(backbone, numbered(3))
+    assert not (store.root / backbone.key / "index").read_bytes()
 
 
 def test_an_unreadable_description_is_named(store, tiny_backbone):

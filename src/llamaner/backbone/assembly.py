@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import layer_norm
 
 from llamaner.backbone.rows import Row
+from llamaner.errors import BackboneError
 
 Vectors = npt.NDArray[np.float16]
 
@@ -50,7 +51,10 @@ class Assembly:
         self._unfinished: dict[int, Tensor] = {}
 
     def add(self, rows: Sequence[Row], states: Tensor) -> Iterator[tuple[int, Vectors]]:
-        """Take up ``states`` (rows, S, L, D); give the passages that are complete with them."""
+        """Take up ``states`` (rows, S, L, D); give the passages that are complete with them.
+
+        Raises ``BackboneError`` where their vectors are not finite.
+        """
         finished, tensors = [], []
         for row, part in zip(rows, pool_rows(rows, states), strict=True):
             whole = self._with(row, part)
@@ -61,6 +65,11 @@ class Assembly:
                 tensors.append(whole)
         if finished:
             vectors: Vectors = normalised(torch.cat(tensors)).half().cpu().numpy()
+            if not np.isfinite(vectors).all():
+                raise BackboneError(
+                    "the backbone's states are too large for its precision, or its weights are "
+                    "damaged; try --precision bfloat16 or float32"
+                )
             ends = np.cumsum([self._word_counts[index] for index in finished])[:-1]
             yield from zip(finished, np.split(vectors, ends), strict=True)
 

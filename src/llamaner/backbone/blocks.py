@@ -133,6 +133,8 @@ class Blocks(nn.Module):
         blocks = getattr(model, "layers", None)
         if not isinstance(blocks, nn.ModuleList):
             raise BackboneError(f"{type(model).__name__} is not a decoder of the LLaMA kind")
+        if min(layers) < first - 1:
+            raise ValueError(f"layer {min(layers)} is not there where blocks begin with {first}")
         blocks = blocks[: max(first, *layers)]
         for index in range(first - 1):
             blocks[index] = _PassThrough()
@@ -219,6 +221,11 @@ class Blocks(nn.Module):
         device = next(self.parameters()).device
         ids = torch.tensor([[3, 4, 5], [3, 4, 6]], device=device)
         one, other = self(ids, torch.tensor([3, 3], device=device))[:, :2].float()
+        if not (one.isfinite().all() and other.isfinite().all()):
+            raise BackboneError(
+                f"{name}: its states are too large for {str(self.dtype).removeprefix('torch.')}, "
+                "or its weights are damaged; try --precision bfloat16 or float32"
+            )
         if not torch.allclose(one, other, rtol=1e-3, atol=1e-3):
             raise BackboneError(f"{name}: reads to the right; a causal LLaMA decoder is needed")
 

@@ -28,13 +28,6 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def total_bytes(device: torch.device) -> int:
-    """All memory of ``device``."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[1])
-    return int(psutil.virtual_memory().total)
-
-
 def choose_budget(free: int, bytes_per_subword: int, device: torch.device) -> int:
     """Subwords in a batch: enough for ``device``, or as many as half of the free memory holds.
 

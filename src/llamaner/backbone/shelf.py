@@ -78,14 +78,17 @@ class Shelf:
             return np.zeros((0, *self.shape), dtype=np.float16)
         return np.memmap(self._vectors, np.float16, "r", shape=(count, *self.shape))
 
-    def find(self, digests: Sequence[bytes]) -> dict[bytes, int]:
-        """The first row of each sentence that is there and undamaged."""
+    def find(self, digests: Sequence[bytes]) -> tuple[dict[bytes, int], Vectors]:
+        """The first row of each sentence that is there and undamaged, and the rows that it counts.
+
+        These stay what they are, whatever others do to the files meanwhile.
+        """
         wanted, entries, rows = set(digests), self._entries(), self.rows()
         found: dict[bytes, int] = {}
         for digest, entry in zip(_as_bytes(entries["digest"]), entries, strict=True):
             if digest in wanted and _is_intact(entry, rows):
                 found[digest] = int(entry["row"])
-        return found
+        return found, rows
 
     def drop_damaged(self) -> int:
         """Take damaged entries out of the index; how many there were."""

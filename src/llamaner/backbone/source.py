@@ -15,6 +15,7 @@ from yaml import YAMLError
 
 from llamaner.backbone.default_model import HUB_ID, LICENCE, default_model_file
 from llamaner.errors import BackboneError
+from llamaner.locations import from_home
 from llamaner.terminal import status
 
 DEFAULT = "default"
@@ -102,7 +103,7 @@ def find_model(model: str, revision: str | None = None) -> ModelSource:
     """
     if model == DEFAULT:
         return ModelSource(default_model_file(), known_licence=LICENCE)
-    path = Path(model).expanduser()
+    path = from_home(model)
     if path.is_file():
         return ModelSource(_gguf_file(path))
     if path.is_dir():
@@ -119,7 +120,7 @@ def hub_id(model: str) -> str | None:
     """
     if model == DEFAULT:
         return HUB_ID
-    elsewhere = looks_like_path(model) or "\\" in model or Path(model).expanduser().exists()
+    elsewhere = looks_like_path(model) or "\\" in model or from_home(model).exists()
     return None if elsewhere else model
 
 
@@ -169,7 +170,7 @@ def find_config(model: str, revision: str | None = None) -> Any:
     """
     from llamaner.backbone.blocks import read_config
 
-    if model == DEFAULT or Path(model).expanduser().exists() or looks_like_path(model):
+    if model == DEFAULT or from_home(model).exists() or looks_like_path(model):
         return read_config(find_model(model).path)
     from huggingface_hub import hf_hub_download
 

@@ -19,7 +19,7 @@ from llamaner.backbone.backbone import Backbone
 from llamaner.backbone.shelf import Shelf, digest_of
 from llamaner.configuration import BackboneSettings
 from llamaner.errors import StoreError
-from llamaner.locations import cache_folder
+from llamaner.locations import cache_folder, from_home
 from llamaner.terminal import console, progress_bar
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class FeatureStore:
         self, root: Path | str | None = None, processes: PartialState | None = None
     ) -> None:
         """``processes`` that all use the store share its work; ``root`` is the same for all."""
-        self.root = Path(root).expanduser() if root else cache_folder() / "features"
+        self.root = from_home(root) if root else cache_folder() / "features"
         self.processes = processes
 
     def document_features(self, backbone: Backbone, documents: Sequence[Document]) -> Features:
@@ -143,16 +143,16 @@ class FeatureStore:
 
     def _features(self, shelf: Shelf, reader: Reader, passages: Sequence[Passage]) -> Features:
         digests = [digest_of(passage) for passage in passages]
-        found = shelf.find(digests)
+        found, rows = shelf.find(digests)
         if len(found) < len(set(digests)):
             with self._adding(shelf, reader):
-                found = shelf.find(digests)
+                found, rows = shelf.find(digests)
                 missing = {d: p for d, p in zip(digests, passages, strict=True) if d not in found}
                 if missing:
                     self._compute(shelf, reader, list(missing.values()))
-                    found = shelf.find(digests)
+                    found, rows = shelf.find(digests)
         starts = np.array([found[digest] for digest in digests], dtype=np.int64)
-        return Features(shelf.rows(), starts, reader.counts(passages))
+        return Features(rows, starts, reader.counts(passages))
 
     def list(self) -> list[StoreReport]:
         """What is stored, the largest first."""
@@ -178,8 +178,8 @@ class FeatureStore:
             raise StoreError(f"{self.root}: no features with a key that begins with {key!r}")
         freed = 0
         for folder in folders:
-            freed += sum(file.stat().st_size for file in folder.iterdir())
             with self._told_as_store_errors(), _locked(folder):
+                freed += sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
                 shutil.rmtree(folder)
         return freed
 
@@ -202,7 +202,7 @@ class FeatureStore:
 
     def _adding(self, shelf: Shelf, reader: Reader) -> ExitStack:
         """Hold the shelf's lock; wait, and say so, while another process has it."""
-        shelf.folder.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True)
         lock = _lock(shelf.folder)
         with ExitStack() as stack:
             try:
@@ -210,6 +210,7 @@ class FeatureStore:
             except Timeout:
                 console.print(f"another process is adding to {shelf.folder}; waiting for it")
                 stack.enter_context(lock.acquire())
+            shelf.folder.mkdir(exist_ok=True)
             shelf.describe({"model": reader.settings.model, **reader.dependencies})
             # Of a run of several processes that was killed.
             shelf.take_up_parts()
@@ -254,7 +255,7 @@ class FeatureStore:
 
 def _missing(shelf: Shelf, passages: Sequence[Passage]) -> Sequence[Passage]:
     """What is not stored, each once, the longest first, so that shares take alike."""
-    found = shelf.find([digest_of(passage) for passage in passages])
+    found, _ = shelf.find([digest_of(passage) for passage in passages])
     missing = {d: p for p in passages if (d := digest_of(p)) not in found}
     return sorted(missing.values(), key=len, reverse=True)
 

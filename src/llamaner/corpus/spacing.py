@@ -12,6 +12,8 @@ from llamaner.corpus.types import Document, Sentence
 
 def single_spaced(document: Document) -> Document:
     """The same words with one space between them, and a line break between sentences."""
+    if document.text == "\n".join(" ".join(sentence.words) for sentence in document.sentences):
+        return document
     sentences = [Sentence.from_words(sentence.words) for sentence in document.sentences]
     made = Document.from_sentences(sentences, document.id)
     return replace(made, coherent=document.coherent)

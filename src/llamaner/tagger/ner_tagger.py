@@ -10,13 +10,15 @@ from typing import Any, overload
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from llamaner.backbone import Adapter, Backbone, Vectors
 from llamaner.backbone.batches import token_budget_batches
-from llamaner.configuration import BackboneSettings, HeadSettings
+from llamaner.configuration import BackboneSettings, HeadSettings, faults_of
 from llamaner.corpus import Document, Entity, LabelSpan, Sentence, decode, segment
 from llamaner.errors import TaggerError
+from llamaner.locations import from_home
 from llamaner.tagger.characters import Alphabet
 from llamaner.tagger.network import BiLstmCrf, WordBatch
 from llamaner.tagger.saving import TaggerConfig, read_tagger, write_tagger
@@ -90,9 +92,12 @@ class NerTagger:
         config, weights, adapter = read_tagger(Path(folder))
         if wrong := backbone_settings.keys() - {"device", "precision", "token_budget", "model"}:
             raise TaggerError(f"{', '.join(sorted(wrong))}: fixed when the tagger was trained")
-        settings = BackboneSettings.model_validate(
-            {**config.backbone.model_dump(), **backbone_settings}
-        )
+        try:
+            settings = BackboneSettings.model_validate(
+                {**config.backbone.model_dump(), **backbone_settings}
+            )
+        except ValidationError as error:
+            raise TaggerError("\n".join(faults_of(error))) from None
         try:
             tagger = cls(config.model_copy(update={"backbone": settings}), adapter=adapter)
             tagger.network.load_state_dict(weights)
@@ -133,10 +138,10 @@ class NerTagger:
     @overload
     def tag(self, text: str) -> list[Entity]: ...  # type: ignore[overload-overlap]
     @overload
-    def tag(self, text: Sequence[str] | Sequence[Sequence[str]]) -> list[list[Entity]]: ...
+    def tag(self, text: Iterable[str] | Iterable[Sequence[str]]) -> list[list[Entity]]: ...
 
     def tag(
-        self, text: str | Sequence[str] | Sequence[Sequence[str]]
+        self, text: str | Iterable[str] | Iterable[Sequence[str]]
     ) -> list[Entity] | list[list[Entity]]:
         """The entities of a text, of each of several texts, or of sentences given as words.
 
@@ -146,12 +151,13 @@ class NerTagger:
         """
         if isinstance(text, str):
             return list(self.tag_documents([self._document(text)])[0].entities)
-        if all(isinstance(item, str) for item in text):
-            documents = self.tag_documents([self._document(str(item)) for item in text])
+        given = list(text)
+        if all(isinstance(item, str) for item in given):
+            documents = self.tag_documents([self._document(str(item)) for item in given])
             return [list(document.entities) for document in documents]
-        if any(isinstance(item, str) for item in text):
+        if any(isinstance(item, str) for item in given):
             raise TypeError("tag takes texts or sentences given as words, not a mixture of them")
-        tagged = self.tag_sentences([Sentence.from_words(words) for words in text])
+        tagged = self.tag_sentences([Sentence.from_words(words) for words in given])
         return [list(sentence.entities) for sentence in tagged]
 
     def tag_documents(self, documents: Sequence[Document]) -> list[Document]:
@@ -267,7 +273,7 @@ class NerTagger:
 def _pinned(backbone: Backbone) -> BackboneSettings:
     """The settings with what was chosen for this model, and with a path that holds anywhere."""
     settings = backbone.settings
-    local = Path(settings.model).expanduser()
+    local = from_home(settings.model)
     return settings.model_copy(
         update={
             "model": str(local.resolve()) if local.exists() else settings.model,
@@ -275,6 +281,7 @@ def _pinned(backbone: Backbone) -> BackboneSettings:
             "window": backbone.reading.window,
             "overlap": backbone.reading.overlap,
             "context": backbone.reading.context,
+            "spacing": "text" if settings.spacing == "auto" else settings.spacing,
         }
     )
 
