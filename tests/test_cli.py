@@ -252,6 +252,10 @@ def test_store(trained, capsys, tmp_path):
         (["benchmark", "--file", "x.txt", "--stdin"], "only one of them"),
         (["benchmark", "--precision", "float8"], "bfloat16"),
         (["frobnicate"], "frobnicate"),
+        (["check", "x" * 300], "File name too long"),
+        (["train", "--train", "x", "--output", "x" * 300], "File name too long"),
+        (["plan", "--model", "~nobody-here/model"], "no such user"),
+        (["store", "list", "--store", "~nobody-here/x"], "no such user"),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(arguments, message, capsys, tmp_path, monkeypatch):

@@ -186,15 +186,12 @@ def train(
 
     """
     from llamaner.reports import output, print_evaluation, print_json
-    from llamaner.training import is_first_process, is_run, resumed_configuration
+    from llamaner.training import is_first_process, is_run
     from llamaner.training import train as run
 
     if resume and overwrite:
         raise ConfigurationError("--resume goes on with a run, --overwrite replaces it: not both")
-    if resume:
-        configuration = resumed_configuration(config, settings.explicit())
-    else:
-        configuration = read_configuration(config, settings.explicit())
+    configuration = read_configuration(config, settings.explicit())
     try:
         result = run(configuration, resume=resume, overwrite=overwrite)
     except KeyboardInterrupt:

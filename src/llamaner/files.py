@@ -9,9 +9,13 @@ from pathlib import Path
 def replace_file(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` in one step: a reader sees the old content or the new."""
     part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    _sync(part)
-    os.replace(part, path)
+    try:
+        part.write_bytes(data)
+        _sync(part)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def sync_files(folder: Path) -> None:

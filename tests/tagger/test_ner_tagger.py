@@ -75,6 +75,8 @@ def test_a_text_several_texts_and_words(tagger):
     joined = " ".join(words)
     assert all(joined[entity.start : entity.end] == entity.text for entity in by_words)
     assert tagger.tag([]) == []
+    assert len(tagger.tag(iter([TEXT, TEXT]))) == 2
+    assert len(tagger.tag(words for words in [words])) == 1
     with pytest.raises(TypeError, match="mixture"):
         tagger.tag(["text", ["words"]])
 

@@ -1,10 +1,12 @@
 """Training runs: the same to the bit, resumed after a kill, and refused where it would hurt."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +16,8 @@ from llamaner.configuration import BackboneSettings, HeadSettings, TrainingConfi
 from llamaner.corpus import Corpus, Document, read_conll, sample_corpus, write_conll
 from llamaner.errors import CheckpointError, ConfigurationError
 from llamaner.tagger import NerTagger
-from llamaner.training import resumed_configuration, train
+from llamaner.training import train
+from llamaner.training.data import read_documents
 
 
 @pytest.fixture
@@ -97,9 +100,7 @@ def test_a_killed_run_goes_on_to_the_same_result(configured, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    configuration = resumed_configuration(None, {"output": killed.output})
-    assert configuration == killed
-    resumed = train(configuration, resume=True)
+    resumed = train(TrainingConfiguration(output=killed.output), resume=True)
     assert f1_history(resumed) == f1_history(whole)
     assert_same_weights(killed.output, tmp_path / "whole")
     lines = (killed.output / "training/metrics.jsonl").read_text().splitlines()
@@ -171,6 +172,14 @@ def test_without_dev_documents_are_held_out(configured, capsys):
     assert "3 of 30 documents are held out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("count", range(3, 12))
+def test_what_is_held_out_of_few_sentences_has_entities(configured, tmp_path, count):
+    rows = [f"w{i} {'B-LOC' if i % 2 else 'O'}\nx O\n\n" for i in range(count)]
+    (tmp_path / "few.conll").write_text("".join(rows) + "Paris B-LOC\n")
+    train_documents, dev = read_documents(configured(train=str(tmp_path / "few.conll"), dev=None))
+    assert len(train_documents) + len(dev) == count + 1
+
+
 def test_labels_that_only_dev_has_are_told(configured, corpora, tmp_path, capsys):
     path = tmp_path / "dev.conll"
     path.write_text("Monday B-DATE\n\nParis B-LOC\n")
@@ -187,14 +196,58 @@ def test_a_tagger_is_not_overwritten_unasked(configured):
 
 def test_resuming_asks_for_the_same_run(configured, corpora, tmp_path):
     with pytest.raises(CheckpointError, match="no run to resume"):
-        resumed_configuration(None, {"output": tmp_path / "nothing"})
+        train(TrainingConfiguration(output=tmp_path / "nothing"), resume=True)
     configuration = configured(epochs=1)
     train(configuration)
     with pytest.raises(CheckpointError, match="changed: epochs"):
-        resumed_configuration(None, {"output": configuration.output, "epochs": 9})
-    changed = configured(epochs=1, dev=str(corpora / "train.conll"))
-    with pytest.raises(CheckpointError, match="no longer what the run began with"):
-        train(changed, resume=True)
+        train(TrainingConfiguration(output=configuration.output, epochs=9), resume=True)
+    text = (corpora / "dev.conll").read_text()
+    for other in (text.replace("PORT B-LOC", "PORT B-PER"), text.replace("-DOCSTART- O\n", "")):
+        assert other != text
+        (tmp_path / "dev.conll").write_text(text)
+        run = configured(epochs=1, dev=str(tmp_path / "dev.conll"))
+        train(run, overwrite=True)
+        (tmp_path / "dev.conll").write_text(other)
+        with pytest.raises(CheckpointError, match="no longer what the run began with"):
+            train(TrainingConfiguration(output=run.output), resume=True)
+
+
+@pytest.mark.parametrize("damage", [lambda f: f.write_bytes(f.read_bytes()[:100]), Path.unlink])
+def test_random_states_that_are_lost_are_told(configured, damage):
+    run = configured(epochs=1)
+    train(run)
+    (states,) = (run.output / "training").glob("epoch-*/random_states_0.pkl")
+    damage(states)
+    with pytest.raises(CheckpointError, match="damaged"):
+        train(TrainingConfiguration(output=run.output), resume=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of processes")
+def test_a_full_disk_leaves_the_last_whole_epoch(configured, tmp_path):
+    run = configured(epochs=2)
+    (tmp_path / "run.json").write_text(run.model_dump_json())
+    program = """
+import resource, sys
+from llamaner import TrainingConfiguration, train
+from llamaner.training import run
+save, epochs = run.save_checkpoint, []
+def full(*arguments):
+    if epochs:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    epochs.append(1)
+    save(*arguments)
+run.save_checkpoint = full
+try:
+    train(TrainingConfiguration.model_validate_json(open(sys.argv[1]).read()))
+except run.CheckpointError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "run.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "make room, and go on with --resume" in done.stdout
+    (left,) = (run.output / "training").glob("epoch-*")
+    assert left.name == "epoch-0001"
+    assert len(train(TrainingConfiguration(output=run.output), resume=True).history) == 2
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,8 @@ def test_other_labels_and_settings_are_refused(configured, adapted, corpora, tmp
         train(going_on(configured, "x", adapted, train=str(tmp_path / "other.conll")))
     with pytest.raises(ConfigurationError, match=r"trained with lstm_width = 16, not 32; leave"):
         train(going_on(configured, "x", adapted, head=HeadSettings(lstm_width=32)))
+    with pytest.raises(ConfigurationError, match=r"trained with rank = 4, not 32; leave"):
+        train(going_on(configured, "x", adapted, lora=LoraSettings(rank=32)))
     with pytest.raises(ConfigurationError, match=r"trained with repeat = 0, not 1; leave"):
         train(going_on(configured, "x", adapted, backbone=BackboneSettings(repeat=1)))
 
@@ -142,15 +144,47 @@ def test_a_tagger_of_texts_reads_them_as_they_are(configured, tmp_path):
     assert tagger.config.backbone.spacing == "words"
 
 
+def test_lora_begins_below_the_lowest_layer_of_a_frozen_tagger(configured):
+    def frozen_with(name, layers):
+        backbone = configured("x").backbone.model_copy(update={"layers": layers})
+        frozen = configured(name, adapt="none", backbone=backbone)
+        train(frozen)
+        return frozen
+
+    high = frozen_with("frozen-high", (4,))
+    settled = settings_to_go_on_with(going_on(configured, "above", high.output))
+    assert settled.lora.first_block == 3  # the usual one, though all from 5 on would do
+    frozen = frozen_with("frozen-low", (0, 4))
+    further = train(going_on(configured, "lower", frozen.output, learning_rate=1e-9, alone=0.0))
+    assert further.tagger.adapter.settings.first_block == 1
+    # What is judged while the blocks run is what the saved tagger finds.
+    assert further.history[-1]["dev_f1"] == pytest.approx(further.evaluation.strict.overall.f1)
+    with pytest.raises(ConfigurationError, match=r"layers from 3 on can be used, not 0"):
+        train(going_on(configured, "x", frozen.output, lora=LoraSettings(first_block=4)))
+
+
+def test_blocks_above_those_that_are_read_cannot_be_adapted(configured):
+    lora = LoraSettings(rank=4, first_block=4)
+    backbone = configured("x").backbone.model_copy(update={"layers": (3,)})
+    with pytest.raises(ConfigurationError, match="blocks from 4 on are adapted, and none above 3"):
+        train(configured("x", lora=lora, backbone=backbone))
+
+
+def test_sentences_that_are_read_alone_anyway_are_not_copied(configured, capsys):
+    alone = configured("x").backbone.model_copy(update={"overlap": 0})
+    result = train(configured("overlap-0", adapt="none", alone=1.0, backbone=alone))
+    assert result.tagger.backbone.reading.context == 0
+    steps = train(configured("overlap-0-without", adapt="none", alone=0.0, backbone=alone))
+    assert result.history[0]["loss"] == steps.history[0]["loss"]
+
+
 def test_copies_are_read_sentence_by_sentence(configured, corpora):
     documents = read_corpus(corpora / "train.conll").documents
-    copies = copies_read_alone(documents, configured("x", alone=1.0))
+    copies = copies_read_alone(documents, 1.0)
     long = [document for document in documents if len(document.sentences) > 1]
     assert [copy.sentences for copy in copies] == [document.sentences for document in long]
     backbone = Backbone(configured("x").backbone)
     assert len(backbone.passages(copies)) == sum(len(copy.sentences) for copy in copies)
-    some = copies_read_alone(documents, configured("x", alone=0.5))
+    some = copies_read_alone(documents, 0.5)
     assert 0 < len(some) < len(copies)
-    assert some == copies_read_alone(documents, configured("x", alone=0.5))
-    alone = BackboneSettings(context=0)
-    assert not copies_read_alone(documents, configured("x", alone=1.0, backbone=alone))
+    assert some == copies_read_alone(documents, 0.5)

@@ -1,6 +1,6 @@
 """Training: a configuration in, a tagger out."""
 
-from llamaner.training.checkpoints import is_run, resumed_configuration
+from llamaner.training.checkpoints import is_run
 from llamaner.training.processes import is_first_process
 from llamaner.training.run import TrainingResult, train
 
@@ -8,6 +8,5 @@ __all__ = [
     "TrainingResult",
     "is_first_process",
     "is_run",
-    "resumed_configuration",
     "train",
 ]

@@ -37,11 +37,16 @@ def backbone_to_adapt(settings: BackboneSettings, lora: LoraSettings) -> Backbon
     """The backbone that ``settings`` describe, read at no layer below the adapted blocks.
 
     Raises ``ConfigurationError`` where such a layer is asked for: what stands there when the
-    blocks run would not be known.
+    blocks run would not be known. So it does where no block is adapted that is read.
     """
     backbone = Backbone(settings, learns=True)
     first = for_depth(lora, backbone.depth).first_block
     assert first is not None
+    if first > max(backbone.layers):
+        raise ConfigurationError(
+            f"blocks from {first} on are adapted, and none above {max(backbone.layers)} is read: "
+            "choose a higher layer, or a lower lora.first_block"
+        )
     layers = tuple(layer for layer in backbone.layers if layer >= first - 1)
     if layers == backbone.layers:
         return backbone

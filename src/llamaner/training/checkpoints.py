@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import RNG_STATE_NAME, load
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 
-from llamaner.configuration import RUN_CONFIGURATION, TrainingConfiguration, read_configuration
+from llamaner.configuration import RUN_CONFIGURATION, TrainingConfiguration
 from llamaner.errors import CheckpointError
 from llamaner.files import replace_file, sync_files
 
@@ -26,6 +27,8 @@ class RunState(BaseModel):
 
     data: str
     """Digest of the training and dev sentences with their tags, and of the features' key."""
+    processes: int = 1
+    """How many share the work: each has random numbers of its own."""
     epoch: int = 0
     """Epochs that are done."""
     best_f1: float = -1.0
@@ -37,17 +40,26 @@ class RunState(BaseModel):
 def save_checkpoint(folder: Path, accelerator: Accelerator, state: RunState) -> None:
     """Write the run's state after an epoch, then drop the checkpoints before it.
 
-    All processes of a run call it: each has random states of its own to save.
+    All processes of a run call it: each has random states of its own to save. Raises
+    ``CheckpointError`` where the disk is full.
     """
     final = folder / f"epoch-{state.epoch:04d}"
     part = folder / f"{final.name}.part"
     if accelerator.is_main_process:
         shutil.rmtree(part, ignore_errors=True)
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(part))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        _finish(part, final, state)
+    try:
+        accelerator.save_state(str(part))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            _finish(part, final, state)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{final}: cannot be written ({reason}); make room, and go on with --resume after the "
+            "last whole epoch"
+        ) from error
     accelerator.wait_for_everyone()
 
 
@@ -83,19 +95,16 @@ def is_run(folder: Path) -> bool:
 
 
 def save_configuration(folder: Path, configuration: TrainingConfiguration) -> None:
-    """Keep what a run was started with, for ``resumed_configuration``."""
+    """Keep what a run was started with, for ``begun_with``."""
     data = configuration.model_dump_json(indent=2) + "\n"
     replace_file(folder / RUN_CONFIGURATION.name, data.encode())
 
 
-def resumed_configuration(
-    config: Path | None, overrides: Mapping[str, Any]
-) -> TrainingConfiguration:
-    """The configuration of the run in the output folder that the arguments name.
+def begun_with(given: TrainingConfiguration) -> TrainingConfiguration:
+    """The configuration that the run in the output folder began with.
 
-    Raises ``CheckpointError`` where there is no run, or it began with other settings.
+    Raises ``CheckpointError`` where there is no run, or ``given`` names other settings.
     """
-    given = read_configuration(config, overrides)
     path = given.output / RUN_CONFIGURATION
     if not path.is_file():
         raise CheckpointError(
@@ -126,10 +135,20 @@ def _changed(given: BaseModel, saved: BaseModel) -> list[str]:
     return changed
 
 
-def require_same_data(state: RunState, data: str) -> None:
-    """Raise ``CheckpointError`` where a run would go on with other data."""
-    if state.data != data:
+def require_same(state: RunState, now: RunState) -> None:
+    """Raise ``CheckpointError`` where a run would go on with other data, or other processes."""
+    if state.data != now.data:
         raise CheckpointError(
             "the corpus, or the backbone, is no longer what the run began with; start anew with "
             "--overwrite"
         )
+    if state.processes != now.processes:
+        raise CheckpointError(
+            f"the run began in {state.processes} processes, and goes on in as many, not in "
+            f"{now.processes}"
+        )
+
+
+def read_random_states(checkpoint: Path, process: int) -> None:
+    """Raise an error of some kind where the random states of a process cannot be read."""
+    load(str(checkpoint / f"{RNG_STATE_NAME}_{process}.pkl"))

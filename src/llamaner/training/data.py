@@ -72,6 +72,10 @@ def _hold_out(corpus: Corpus) -> tuple[Sequence[Document], Sequence[Document]]:
         raise ConfigurationError("one sentence is not enough to train on; give --dev as well")
     order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(0)).tolist()
     count = max(1, round(len(documents) * DEV_SHARE))
+    annotated = [index for index in order if _labels([documents[index]])]
+    if annotated and annotated[0] not in order[:count]:
+        # Of few documents a tenth may have no entities, and by it nothing could be judged.
+        order.insert(0, order.pop(order.index(annotated[0])))
     held_out = set(order[:count])
     console.print(f"no --dev given: {count} of {len(documents)} documents are held out for it")
     return (
@@ -80,21 +84,16 @@ def _hold_out(corpus: Corpus) -> tuple[Sequence[Document], Sequence[Document]]:
     )
 
 
-def copies_read_alone(
-    documents: Sequence[Document], configuration: TrainingConfiguration
-) -> list[Document]:
+def copies_read_alone(documents: Sequence[Document], share: float) -> list[Document]:
     """Copies of a share of the documents, each sentence of which is read by itself.
 
-    They are the same each time, so that their features can be stored. Where sentences are read so
-    anyway there are none.
+    They are the same each time, so that their features can be stored.
     """
-    if configuration.backbone.context == 0:
-        return []
     rng = random.Random(0)
     return [
         replace(document, coherent=False)
         for document in documents
-        if rng.random() < configuration.alone and document.coherent and len(document.sentences) > 1
+        if rng.random() < share and document.coherent and len(document.sentences) > 1
     ]
 
 
@@ -103,11 +102,13 @@ def sentences_of(documents: Sequence[Document]) -> list[Sentence]:
     return [sentence for document in documents for sentence in document.sentences]
 
 
-def data_digest(backbone_key: str, *parts: Sequence[Sentence]) -> str:
-    """A digest of the sentences' words and entities, and of the features' key."""
+def data_digest(backbone_key: str, *parts: Sequence[Document]) -> str:
+    """A digest of the documents' words and entities, and of the features' key."""
     digest = hashlib.sha256(backbone_key.encode())
     for part in parts:
-        for sentence in part:
-            digest.update(repr((sentence.text, sentence.spans, sentence.label_spans)).encode())
+        for document in part:
+            for sentence in document.sentences:
+                digest.update(repr((sentence.text, sentence.spans, sentence.label_spans)).encode())
+            digest.update(b"coherent" if document.coherent else b"apart")
         digest.update(b"\n")
     return digest.hexdigest()

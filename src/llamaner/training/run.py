@@ -42,9 +42,11 @@ from llamaner.training.adaptation import AdaptedExamples
 from llamaner.training.averaging import WeightAverage
 from llamaner.training.checkpoints import (
     RunState,
+    begun_with,
     is_run,
     last_checkpoint,
-    require_same_data,
+    read_random_states,
+    require_same,
     save_checkpoint,
     save_configuration,
 )
@@ -80,34 +82,34 @@ def train(
     """Train a tagger, save the best epoch's in ``configuration.output`` and give it back.
 
     With ``resume`` a run that was stopped goes on after its last whole epoch, to the result that
-    it would have had. Raises ``ConfigurationError`` where the output folder holds a tagger and
-    neither ``resume`` nor ``overwrite`` is set, and ``CheckpointError`` where a run cannot be
-    resumed.
+    it would have had; what ``configuration`` does not name is as the run began. Raises
+    ``ConfigurationError`` where the output folder holds a tagger and neither ``resume`` nor
+    ``overwrite`` is set, and ``CheckpointError`` where a run cannot be resumed.
     """
+    if resume:
+        configuration = begun_with(configuration)
     bound_kernel_caches(learns=True)
     processes = join_processes(configuration.backbone.device)
     first = processes.is_main_process
     if first and not resume:
         _require_free(configuration.output, overwrite=overwrite)
     original, dev_documents = read_documents(configuration)
-    documents = [
-        *original,
-        *recased_copies(original, configuration.recased),
-        *copies_read_alone(original, configuration),
-    ]
+    documents = [*original, *recased_copies(original, configuration.recased)]
     set_seed(configuration.seed)
     settled = with_spacing(settings_to_go_on_with(configuration), original)
     tagger = first_tagger(settled, sentences_of(documents))
+    if tagger.backbone.reading.context:
+        documents += copies_read_alone(original, configuration.alone)
     with _locked(configuration.output) if first else nullcontext():
+        if first and not resume:
+            _require_free(configuration.output, overwrite=overwrite)
         store = FeatureStore(configuration.store, processes)
         examples = _examples(settled, tagger, store, documents, dev_documents)
         if first and not resume:
             _begin(configuration)
         processes.wait_for_everyone()
-        data = data_digest(
-            tagger.backbone.key, sentences_of(documents), sentences_of(dev_documents)
-        )
-        size, state = corpus_size(original), RunState(data=data)
+        data = data_digest(tagger.backbone.key, documents, dev_documents)
+        size, state = corpus_size(original), RunState(data=data, processes=processes.num_processes)
         run = _Run(settled, tagger, examples, documents, size, dev_documents, state)
         if resume:
             run.resume()
@@ -146,8 +148,10 @@ class _Run:
             console.print("no epoch was finished yet: the run starts at the beginning")
             return
         path, state = found
-        require_same_data(state, self.state.data)
+        require_same(state, self.state)
         try:
+            # Which accelerate would do without, and say so in its log alone.
+            read_random_states(path, self.processes.process_index)
             self.accelerator.load_state(str(path))
         except Exception as error:
             # Whatever torch, safetensors or accelerate stumble over in a damaged file.

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from llamaner.backbone import Backbone
+from llamaner.backbone import Adapter, Backbone
+from llamaner.backbone.adapter import for_depth
 from llamaner.configuration import TrainingConfiguration
 from llamaner.corpus import Document, Sentence
 from llamaner.corpus.spacing import are_single_spaced
@@ -16,24 +17,32 @@ from llamaner.errors import ConfigurationError
 from llamaner.tagger import NerTagger
 from llamaner.training.adaptation import backbone_to_adapt
 
-_FREE = {"model", "revision", "device", "precision", "token_budget", "dropout", "word_dropout"}
-"""Settings of backbone and head that may differ from those of the tagger that is gone on from."""
+_FREE = {
+    *("model", "revision", "device", "precision", "token_budget"),
+    *("dropout", "word_dropout"),
+    *("learning_rate", "gradient_checkpointing"),
+}
+"""Settings of backbone, head and LoRA that may differ from those of the tagger to go on from."""
 
 
 def settings_to_go_on_with(configuration: TrainingConfiguration) -> TrainingConfiguration:
     """``configuration`` with the backbone, head and adapter of the tagger to go on from, if any.
 
+    What adapts a tagger that had no adapter begins below its lowest layer, unless told otherwise.
     Raises ``ConfigurationError`` where other ones are asked for.
     """
     if configuration.start_from is None:
         return configuration
-    tagger = NerTagger.from_pretrained(configuration.start_from)
-    config, changes = tagger.config, {}
-    for part, learnt in (("backbone", config.backbone), ("head", config.head)):
-        changes[part] = _as_learnt(getattr(configuration, part), learnt, configuration.start_from)
-    if config.lora is not None:
-        kept = {name: getattr(config.lora, name) for name in ("rank", "alpha", "first_block")}
-        changes["lora"] = configuration.lora.model_copy(update=kept)
+    config = NerTagger.from_pretrained(configuration.start_from).config
+    changes: dict[str, Any] = {}
+    for part in ("backbone", "head", "lora"):
+        given, learnt = getattr(configuration, part), getattr(config, part)
+        if learnt is not None:
+            changes[part] = _as_learnt(given, learnt, configuration.start_from)
+        elif configuration.adapt == "lora" and given.first_block is None:
+            usual = for_depth(given, Backbone(changes["backbone"]).depth).first_block
+            first = min(usual or 1, 1 + min(config.layers))
+            changes[part] = given.model_copy(update={"first_block": first})
     return configuration.model_copy(update=changes)
 
 
@@ -70,8 +79,7 @@ def first_tagger(configuration: TrainingConfiguration, sentences: Sequence[Sente
             f"{', '.join(missing)} of the training data; train a new tagger without start_from"
         )
     # With LoRA the updates go on learning beside the weights; else they are added to them.
-    merged = start.adapter if configuration.adapt == "none" else None
-    backbone = Backbone(configuration.backbone, merged, learns=configuration.adapt != "none")
+    backbone = _backbone(configuration, start.adapter)
     if backbone.fingerprint != start.config.backbone_fingerprint:
         raise ConfigurationError(
             f"{configuration.start_from}: was trained on another backbone than "
@@ -85,9 +93,9 @@ def first_tagger(configuration: TrainingConfiguration, sentences: Sequence[Sente
     return tagger
 
 
-def _backbone(configuration: TrainingConfiguration) -> Backbone:
+def _backbone(configuration: TrainingConfiguration, learnt: Adapter | None = None) -> Backbone:
     if configuration.adapt == "none":
-        return Backbone(configuration.backbone)
+        return Backbone(configuration.backbone, learnt)
     return backbone_to_adapt(configuration.backbone, configuration.lora)
 
 
