@@ -18,12 +18,10 @@ from llamaner.corpus import (
     write_conll,
     write_jsonl,
 )
+from llamaner.corpus.reading import format_by_name
 from llamaner.corpus.textfile import decode_text, missing_file, read_bytes
 from llamaner.errors import ConfigurationError
 from llamaner.reports import print_documents
-
-_CONLL = {".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv"}
-_JSONL = {".json", ".jsonl", ".ndjson"}
 
 
 def read_texts(
@@ -101,10 +99,10 @@ def _checked(text: str) -> str:
 
 
 def _file_documents(name: str, *, lines: bool, language: str) -> Iterator[Document]:
-    suffix = Path(name).suffix.lower()
-    if suffix in _CONLL:
+    by_name = format_by_name(Path(name))
+    if by_name == "conll":
         yield from read_conll(name, tag_column=None).documents
-    elif suffix in _JSONL:
+    elif by_name == "jsonl":
         yield from read_jsonl(name, language=language).documents
     else:
         text = decode_text(read_bytes(name), name)

@@ -89,7 +89,12 @@ def locate(source: str | Path, format: Format | None = None) -> Location:
         return Location(folder, "dataset", split or None)
     if not path.exists():
         raise missing_file(path)
-    return Location(str(path), format or _BY_SUFFIX.get(path.suffix.lower()) or _sniff(path))
+    return Location(str(path), format or format_by_name(path) or _sniff(path))
+
+
+def format_by_name(path: Path) -> Format | None:
+    """The format that the ending of a file's name says, if any."""
+    return _BY_SUFFIX.get(path.suffix.lower())
 
 
 def refuse_empty(corpus: Corpus, source: str) -> None:
