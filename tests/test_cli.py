@@ -253,6 +253,8 @@ def test_store(trained, capsys, tmp_path):
         (["benchmark", "--precision", "float8"], "bfloat16"),
         (["frobnicate"], "frobnicate"),
         (["check", "x" * 300], "File name too long"),
+        (["train", "--token-budget", "x"], "--token-budget: should be a valid integer"),
+        (["train", "--language", "english", "--train", "x"], "give a code such as en"),
         (["train", "--train", "x", "--output", "x" * 300], "File name too long"),
         (["plan", "--model", "~nobody-here/model"], "no such user"),
         (["store", "list", "--store", "~nobody-here/x"], "no such user"),
@@ -265,6 +267,26 @@ def test_mistakes_are_told_without_a_traceback(arguments, message, capsys, tmp_p
     told = " ".join((captured.out + captured.err).replace("│", " ").split())
     assert message in told
     assert "Traceback" not in told
+
+
+def test_the_name_of_a_file_is_not_tagged_as_a_text(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews.txt").write_text("Ana flew to Oslo.")
+    assert run("tag", "reviews.txt") == 2
+    assert "llamaner tag --file reviews.txt" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_report_takes_no_other_file_s_place(trained, tmp_path, capsys):
+    gold = tmp_path / "gold.conll"
+    gold.write_text("Oslo B-LOC\n")
+    for command in (["evaluate"], ["compare", trained / "tagger"]):
+        arguments = [*command, trained / "tagger", "--data", gold, "--report", gold]
+        assert run(*arguments) == 2
+        assert "would be lost" in capsys.readouterr().err
+    assert gold.read_text() == "Oslo B-LOC\n"
+    page = tmp_path / "report.html"
+    for _ in range(2):
+        assert run("evaluate", trained / "tagger", "--data", gold, "--report", page) == 0
 
 
 def test_a_text_and_files_exclude_each_other(trained, capsys):

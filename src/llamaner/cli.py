@@ -242,7 +242,7 @@ def tag(
         Text files; .conll files keep their words, .jsonl files have a "text" a line. Any other
         name is plain text.
     lines
-        Each line of text is a text of its own. Results come in parts of some 30,000 words.
+        Each line of text is a text of its own. Results come in parts of some 8,000 words.
     format
         How to print: text with the entities marked, jsonl with offsets, or conll with a word and
         its tag a line. Unless chosen it is text on a terminal, and jsonl elsewhere.
@@ -261,6 +261,10 @@ def tag(
 
     if text is not None and file:
         raise ConfigurationError("give a text or --file, not both")
+    if text is not None and len(text) < 256 and os.path.isfile(text):
+        raise ConfigurationError(
+            f"{text} is a file; to tag what is in it: llamaner tag --file {shlex.quote(text)}"
+        )
     if not 0 <= min_confidence <= 1:
         raise ConfigurationError(f"--min-confidence must be from 0 to 1, not {min_confidence}")
     tagger = _load(model, backbone, device, precision)

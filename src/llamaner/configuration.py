@@ -492,10 +492,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _describe(fault: Any, *, flag: bool) -> str:
-    name = ".".join(str(part) for part in fault["loc"])
+    # Beside names of settings there are places in a list, and pydantic's names of alternatives.
+    parts = [str(part) for part in fault["loc"]]
+    name = ".".join(part for part in parts if part.isidentifier()) or ".".join(parts)
     if flag:
-        # A number is a place in a list of values, which is one flag.
-        name = ".".join(part for part in fault["loc"] if isinstance(part, str))
         name = "--" + name.removeprefix("backbone.").removeprefix("head.").replace("_", "-")
     if fault["type"] == "extra_forbidden":
         return f"there is no setting {name!r}; see `llamaner train --help`"

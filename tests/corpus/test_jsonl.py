@@ -117,6 +117,8 @@ PAIR = {"text": "ab cd", "entities": [[0, 5, "X"]]}
         ({"text": "a", "entities": [5]}, "an entity is 5"),
         ({"text": "a", "entities": [[0, 1, ""]]}, "an entity has the label ''"),
         ({"text": "a", "entities": [[0, 1, 4]]}, "an entity has the label 4"),
+        ({"text": "a", "spans": [{"start": 0, "end": 1}]}, "'spans' looks like entities"),
+        ({"text": "a", "labels": [[0, 1, "X"]]}, "'labels' looks like entities"),
         ({"text": "a", "entities": [[0, 2, "X"]]}, "entity from 0 to 2 in a text of length 1"),
         ({"text": "a", "entities": [[1, 1, "X"]]}, "entity from 1 to 1"),
         ({"text": "a", "entities": [[-1, 1, "X"]]}, "entity from -1 to 1"),

@@ -99,6 +99,13 @@ def test_it_goes_on_and_keeps_the_adapter(configured, adapted, corpora, adapt):
     assert after.config.training["settings"]["start_from"] == "adapted"
 
 
+def test_labels_that_were_learnt_before_can_be_found(configured, adapted, tmp_path, capsys):
+    person = Sentence.from_words(["Ana", "ran"], [LabelSpan("PER", 0, 1)])
+    write_conll(Corpus([Document.from_sentences([person] * 9)], "BIO"), tmp_path / "few.conll")
+    train(going_on(configured, "few", adapted, train=str(tmp_path / "few.conll"), adapt="none"))
+    assert "cannot be found" not in capsys.readouterr().err
+
+
 def test_other_labels_and_settings_are_refused(configured, adapted, corpora, tmp_path):
     other = Sentence.from_words(["Oslo"], [LabelSpan("CITY", 0, 1)])
     write_conll(Corpus([Document.from_sentences([other])], "BIO"), tmp_path / "other.conll")

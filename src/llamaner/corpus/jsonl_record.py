@@ -37,6 +37,7 @@ def document_from_json(line: str, language: str) -> Document:
     faults: list[Fault] = []
     name = id_of(record, faults)
     key = _entities_key(record)
+    faults += _misnamed_entities(record, key)
     gold = gold_of(record, key, text, faults)
     words = ranges_of(record, "words", text, faults)
     sentences = ranges_of(record, "sentences", text, faults)
@@ -54,6 +55,20 @@ def document_from_json(line: str, language: str) -> Document:
 def _entities_key(record: dict[str, Any]) -> str:
     doccano = "entities" not in record and isinstance(record.get("label"), list)
     return "label" if doccano else "entities"
+
+
+def _misnamed_entities(record: dict[str, Any], key: str) -> Iterator[Fault]:
+    """A list of entities that would pass for metadata."""
+    if key not in record:
+        for name, value in record.items():
+            if name not in RESERVED and isinstance(value, list) and any(map(_is_entity, value)):
+                yield f"{name!r} looks like entities", 'call them "entities"'
+
+
+def _is_entity(value: object) -> bool:
+    if isinstance(value, dict):
+        return {"start", "end"} <= value.keys()
+    return isinstance(value, list) and [type(part) for part in value] == [int, int, str]
 
 
 def _segmented_words(

@@ -160,7 +160,10 @@ def _new_pipeline(language: str) -> Language:
     except (ImportError, ValueError) as error:
         # spaCy says which package a language such as Japanese needs besides.
         reason = " ".join(str(error).split())
-        raise ConfigurationError(f"no tokenizer for language {language!r}: {reason}") from error
+        raise ConfigurationError(
+            f"no tokenizer for language {language!r}; give a code such as en, or xx for any "
+            f"({reason})"
+        ) from error
     if hasattr(nlp.tokenizer, "infix_finditer"):
         infixes = list(_infixes(nlp.Defaults.infixes or ()))
         nlp.tokenizer.infix_finditer = spacy.util.compile_infix_regex(infixes).finditer

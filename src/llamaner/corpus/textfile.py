@@ -30,7 +30,8 @@ def read_lines(path: str | Path) -> list[str]:
     lines = decode_text(read_bytes(path), str(path)).replace("\r\n", "\n").split("\n")
     if not lines[-1]:
         lines.pop()
-    found, advice = "a CR without LF", r"end lines by LF: tr '\r' '\n', or dos2unix"
+    found = "a CR without LF"
+    advice = rf"end lines by LF: sed 's/\r$//' {path} | tr '\r' '\n'"
     if faults := [n for n, line in enumerate(lines, start=1) if "\r" in line]:
         raise CorpusError([Problem(str(path), number, found, advice) for number in faults])
     return lines

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from llamaner.configuration import TrainingConfiguration
-from llamaner.corpus import Corpus, Document, Sentence, read_corpus
+from llamaner.corpus import Corpus, Document, Sentence, read_corpus, segment
 from llamaner.errors import ConfigurationError
 from llamaner.terminal import console
 
@@ -21,6 +21,8 @@ def read_documents(
     configuration: TrainingConfiguration,
 ) -> tuple[Sequence[Document], Sequence[Document]]:
     """Training and dev documents."""
+    # Columns need no tokenizer, but the tagger does when it is given a text.
+    segment("", configuration.language)
     if configuration.train is None:
         raise ConfigurationError("train: name the corpus to learn from, as --train FILE")
     corpus = _read(configuration, configuration.train)
@@ -31,12 +33,16 @@ def read_documents(
         train, dev = corpus.documents, _read(configuration, configuration.dev).documents
     _require_entities(train, f"{configuration.train} without the part held out for dev")
     _require_entities(dev, configuration.dev or f"the part of {configuration.train} held out")
-    if missing := _labels(dev) - _labels(train):
+    return train, dev
+
+
+def tell_labels_never_found(dev: Sequence[Document], labels: Sequence[str]) -> None:
+    """Warn of labels of the dev data that are none of the tagger's ``labels``."""
+    if missing := _labels(dev) - set(labels):
         console.print(
             f"warning: labels of the dev data that the training data lack, and that cannot be "
             f"found: {', '.join(sorted(missing))}"
         )
-    return train, dev
 
 
 def _require_entities(documents: Sequence[Document], source: str) -> None:

@@ -55,6 +55,7 @@ from llamaner.training.data import (
     data_digest,
     read_documents,
     sentences_of,
+    tell_labels_never_found,
 )
 from llamaner.training.examples import Examples, StoredExamples
 from llamaner.training.metrics import MetricsLog
@@ -98,6 +99,7 @@ def train(
     set_seed(configuration.seed)
     settled = with_spacing(settings_to_go_on_with(configuration), original)
     tagger = first_tagger(settled, sentences_of(documents))
+    tell_labels_never_found(dev_documents, tagger.labels)
     if tagger.backbone.reading.context:
         documents += copies_read_alone(original, configuration.alone)
     with _locked(configuration.output) if first else nullcontext():

@@ -76,7 +76,7 @@ def first_tagger(configuration: TrainingConfiguration, sentences: Sequence[Sente
     if missing := sorted(labels - set(start.labels)):
         raise ConfigurationError(
             f"{configuration.start_from}: does not have the label{'s' * (len(missing) > 1)} "
-            f"{', '.join(missing)} of the training data; train a new tagger without start_from"
+            f"{', '.join(missing)} of the training data; train a new tagger, without --start-from"
         )
     # With LoRA the updates go on learning beside the weights; else they are added to them.
     backbone = _backbone(configuration, start.adapter)

@@ -41,6 +41,16 @@ def require_page(path: Path) -> None:
         raise ConfigurationError(f"{path}: is a folder; name the HTML file to write")
     if not path.absolute().parent.is_dir():
         raise ConfigurationError(f"{path}: cannot be written, there is no {path.parent}")
+    if path.is_file() and path.stat().st_size and not _is_page(path):
+        raise ConfigurationError(
+            f"{path}: holds something else than an HTML page, which would be lost; name another "
+            "file for the report"
+        )
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def write_page(path: Path, reports: Sequence[Report], comparison: Comparison | None = None) -> None:
