@@ -289,6 +289,17 @@ def test_a_report_takes_no_other_file_s_place(trained, tmp_path, capsys):
         assert run("evaluate", trained / "tagger", "--data", gold, "--report", page) == 0
 
 
+def test_labels_that_cannot_agree_are_told(tmp_path, capsys):
+    for name, label in (("gold", "Place"), ("found", "LOC")):
+        (tmp_path / f"{name}.conll").write_text(f"Oslo B-{label}\n")
+    data = ["--data", tmp_path / "gold.conll"]
+    assert run("evaluate", tmp_path / "found.conll", *data) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no label is in both the gold data (Place) and what was found (LOC)" in told
+    assert run("evaluate", tmp_path / "gold.conll", *data) == 0
+    assert "no label" not in capsys.readouterr().err
+
+
 def test_a_text_and_files_exclude_each_other(trained, capsys):
     assert run("tag", "text", "--file", "x.txt", "--model", trained / "tagger") == 2
     assert run("tag", "text", "--min-confidence", "7", "--model", trained / "tagger") == 2

@@ -37,7 +37,7 @@ def evaluate(
     """
     from llamaner.evaluation import (
         evaluate_predictions,
-        ill_formed_notes,
+        notes_on,
         read_systems,
         report_on,
         require_page,
@@ -60,7 +60,7 @@ def evaluate(
         if len(systems) > 1:
             output.print(system.predictions.name, style="bold")
         print_evaluation(evaluate_predictions(system.predictions))
-        for note in ill_formed_notes(system.predictions):
+        for note in notes_on(system.predictions):
             console.print(f"note: {note}")
     return 0
 

@@ -10,7 +10,7 @@ from llamaner.evaluation.disagreements import Disagreement
 from llamaner.evaluation.page import can_write_pages, require_page, write_page
 from llamaner.evaluation.pairs import Predictions
 from llamaner.evaluation.prediction_files import TaggedData, read_predictions, read_tagged
-from llamaner.evaluation.report import Report, analyse, ill_formed_notes
+from llamaner.evaluation.report import Report, analyse, notes_on
 from llamaner.evaluation.scores import (
     Evaluation,
     Score,
@@ -53,8 +53,8 @@ __all__ = [
     "evaluate_features",
     "evaluate_predictions",
     "evaluate_tagger",
-    "ill_formed_notes",
     "make_card",
+    "notes_on",
     "predict",
     "read_predictions",
     "read_systems",

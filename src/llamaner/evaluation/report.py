@@ -205,7 +205,7 @@ def analyse(
         ),
         calibration=calibration(predictions) if confident else None,
         no_confidence=None if confident else NO_CONFIDENCE if found else NOTHING_FOUND,
-        notes=(*ill_formed_notes(predictions), *notes),
+        notes=(*notes_on(predictions), *notes),
     )
 
 
@@ -236,8 +236,8 @@ def error_dict(error: Disagreement) -> dict[str, Any]:
     }
 
 
-def ill_formed_notes(predictions: Predictions) -> Iterator[str]:
-    """What to tell of entities that only conlleval counts."""
+def notes_on(predictions: Predictions) -> Iterator[str]:
+    """What to tell of entities that only conlleval counts, and of labels that cannot agree."""
     for whose in ("gold", "found"):
         count = sum(len(getattr(pair, whose).loose) for pair in predictions.pairs)
         if count:
@@ -245,6 +245,15 @@ def ill_formed_notes(predictions: Predictions) -> Iterator[str]:
                 f"{count:,} {whose} entities have ill-formed tags, as I- without B-: "
                 "strict scoring does not count them, conlleval does"
             )
+    gold, found = (
+        sorted({e.label for p in predictions.pairs for e in getattr(p, whose).sentence.entities})
+        for whose in ("gold", "found")
+    )
+    if gold and found and not set(gold) & set(found):
+        yield (
+            f"no label is in both the gold data ({', '.join(gold)}) and what was found "
+            f"({', '.join(found)}), so nothing can be right: other data, or another --tag-column?"
+        )
 
 
 def _seen(entity: Entity | None) -> tuple[str | None, str | None]:
