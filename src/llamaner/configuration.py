@@ -242,7 +242,12 @@ class TrainingConfiguration(BaseModel):
         ),
     ] = None
     patience: Annotated[
-        int, Field(ge=1, description="Stop after so many epochs without a better dev F1.")
+        int,
+        Field(
+            ge=1,
+            description="Stop after so many epochs without a better dev F1, counted from the end "
+            "of the warm-up.",
+        ),
     ] = 8
     batch_size: Annotated[int, Field(ge=1, description="Sentences a step.")] = 32
     learning_rate: Annotated[float, Field(gt=0, description="Highest learning rate.")] = 1e-3

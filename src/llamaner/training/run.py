@@ -92,6 +92,8 @@ def train(
     bound_kernel_caches(learns=True)
     processes = join_processes(configuration.backbone.device)
     first = processes.is_main_process
+    if not resume and configuration.adapt == "none" and "lora" in configuration.model_fields_set:
+        console.print("note: the settings of lora have no effect without --adapt lora")
     if first and not resume:
         _require_free(configuration.output, overwrite=overwrite)
     original, dev_documents = read_documents(configuration)
