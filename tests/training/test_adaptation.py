@@ -119,8 +119,8 @@ def test_recomputation_changes_nothing_but_memory(configured, tmp_path):
     assert recomputed["loss"] == pytest.approx(kept["loss"], rel=1e-5)
 
 
-# What goes into a quantised matrix is rounded, too: one that falls otherwise makes a step, which
-# the words after it see, so that a few differ by more.
+# A rounding that falls otherwise makes a step, which the words around it see: a few differ by more,
+# with 4 bits as the seed has it (the largest difference was 0.002 to 0.09 in eight seeds).
 @pytest.mark.parametrize(("quantization", "tolerance"), [("4bit", 0.01), ("8bit", 0.1)])
 def test_a_tagger_with_a_quantised_backbone_reads_as_it_was_judged(
     configured, corpora, tmp_path, monkeypatch, quantization, tolerance
@@ -148,6 +148,7 @@ def test_a_tagger_with_a_quantised_backbone_reads_as_it_was_judged(
         if len(vectors)
     ]
     assert np.quantile(np.concatenate(differences), 0.99) < tolerance
+    assert max(difference.max() for difference in differences) < 0.1
     frozen = dict(Backbone(backbone.model_copy(update={"layers": (2, 4)})).embed_sentences(dev))
     assert max(np.abs(found[i].astype(float) - frozen[i]).max() for i in found) > 5 * tolerance
     tagged = evaluate(dev, [d.sentences for d in loaded.tag_documents(dev)])
